@@ -1,0 +1,1 @@
+"""Drivers: what Spotter touches the world with. One base class each, one file per real device."""

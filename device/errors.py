@@ -1,0 +1,55 @@
+"""One tree of errors. A message says what happened, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class SpotterError(Exception):
+    """Base of every error that Spotter raises on purpose; the command line prints it without a traceback."""
+
+
+class ConfigError(SpotterError):
+    """A configuration file or value is wrong; the message carries the path of the key."""
+
+
+class DriverError(SpotterError):
+    """A driver could not be opened or failed while open."""
+
+
+class DriverUnavailable(DriverError):
+    """The driver's library or device is absent; the message names the package or device."""
+
+
+class UnknownDriver(DriverError):
+    """No driver of that type is registered for that base."""
+
+
+class StaleFrame(DriverError):
+    """`Camera.latest` found no frame that is young enough."""
+
+
+class EndOfStream(DriverError):
+    """A finite source (a file, a recording, a virtual session) has given all that it has."""
+
+
+class MediaError(SpotterError):
+    """A video, sound or landmark file is absent, truncated or not what it says."""
+
+
+class BundleError(SpotterError):
+    """A model bundle is incomplete, altered or of another version."""
+
+
+class ExerciseError(SpotterError):
+    """An exercise file is wrong; the message carries the file and the path of the key."""
+
+
+class StoreError(SpotterError):
+    """The session store or an output folder can't be read or written."""
+
+
+class RecordingError(StoreError):
+    """A recording is incomplete or of another version."""
+
+
+class EyeError(SpotterError):
+    """The eye process died or stopped answering."""
