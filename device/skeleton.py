@@ -6,6 +6,7 @@ Landmark order is MediaPipe Pose's. Everything that indexes a landmark or a join
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ for _i, _j in EDGES:
 ADJACENCY.flags.writeable = False
 
 
-def joint_angles(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+def joint_angles(landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Angles of all joints.
 
     `landmarks`: (..., 33, 3), any right-handed frame and unit. Returns (..., 12) rad. Plain joints are in
@@ -120,14 +121,14 @@ def joint_angles(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
     return angles
 
 
-def torso_length(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+def torso_length(landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Distance mid-hip to mid-shoulder. `landmarks`: (..., 33, 3); returns (...) in the same unit."""
     x = np.asarray(landmarks, dtype=np.float64)
     trunk = x[..., 11, :] + x[..., 12, :] - x[..., 23, :] - x[..., 24, :]
     return np.asarray(np.linalg.norm(trunk, axis=-1) / 2)
 
 
-def mid_hip(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+def mid_hip(landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Middle of the hips. `landmarks`: (..., 33, 3); returns (..., 3)."""
     x = np.asarray(landmarks, dtype=np.float64)
     return np.asarray((x[..., 23, :] + x[..., 24, :]) / 2)

@@ -1,0 +1,1 @@
+"""What happens between the drivers: time, features, model, coaching, and the shell around them."""
