@@ -56,19 +56,21 @@ class PoseConfig:
 class ImuConfig:
     type: str = setting("none", "Source of the bands: none, virtual, recording, or one from an installed package.")
     rate_hz: float = setting(100.0, "Samples a second of each band.", unit="Hz", low=25, high=200)
+    device: str = setting("", "Recording that the recording driver plays (a folder of `spotter record`).")
 
 
 @dataclass(frozen=True, slots=True)
 class SpeakerConfig:
     type: str = setting("alsa", "Speaker driver: alsa, wav, none, or one from an installed package.")
-    device: str = setting("", "Sound device; empty is the system's default.")
+    device: str = setting("", "Sound device of the alsa driver (empty: the system's default), or the file of the wav driver.")
     volume: float = setting(1.0, "Loudness of the prompts.", low=0, high=1)
-    language: str = setting("en", "Folder of prompts under device/voice.")
+    language: str = setting("en", "Folder of prompts under device/voice, or the path of one of your own.")
 
 
 @dataclass(frozen=True, slots=True)
 class HapticConfig:
     type: str = setting("log", "Haptic driver: pwm, log, virtual, or one from an installed package.")
+    device: str = setting("", "File to which the log driver appends JSON lines; empty is the program's own log.")
     pins: dict[str, int] = setting(
         {"left_wrist": 12, "right_wrist": 13, "left_ankle": 18, "right_ankle": 19}, "GPIO pin of each band's motor (BCM)."
     )
