@@ -217,6 +217,13 @@ class StageTiming:
     duration_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The core was let work up to `t_ns`. A recording keeps it, so that a replay works at the same moments."""
+
+    t_ns: int
+
+
 Sensed = Pose | ImuBatch
 """What goes into the core."""
 

@@ -1,0 +1,109 @@
+"""What a session consists of: sets, rests and what is done in them, drawn from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from device.exercises import Exercise, load_exercises
+from device.sim.motion import TEMPOS, motion_of
+from device.sim.transitions import ACTIVITIES
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHabit:
+    """A habit in a set: name, side (both, left, right, lead), size of the joint's deviation, first repetition that has it."""
+
+    error: str
+    side: str
+    size_rad: float
+    onset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetBlock:
+    """A set. `variant`: both, left or right (the first lead where sides alternate); `heading_rad`: facing, 0 the camera."""
+
+    exercise: str
+    variant: str
+    repetitions: int
+    tempo: str
+    habits: tuple[PlannedHabit, ...]
+    heading_rad: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestBlock:
+    """Standing about for at least `duration_s`, doing `activities` (names from transitions.ACTIVITIES)."""
+
+    duration_s: float
+    activities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """A session: walks in facing `heading_rad`, then does the blocks in order."""
+
+    heading_rad: float
+    blocks: tuple[SetBlock | RestBlock, ...]
+
+
+def plan_session(
+    seed: int,
+    *,
+    sets: Sequence[str] | None = None,
+    reps: int | None = None,
+    exercises: Mapping[str, Exercise] | None = None,
+    variety: float = 0.0,
+) -> SessionPlan:
+    """A session from a seed: the named sets in order, by default each exercise once in random order.
+
+    `reps`: repetitions of every set (default 6 to 8). `variety`: 0 a session as people do it (mostly one clear habit per set),
+    up to 1 for training data: any heading, more kinds of rests, up to two habits of any size in a set.
+    """
+    rng = np.random.default_rng((seed, 1))
+    known = exercises if exercises is not None else load_exercises()
+    names = list(sets) if sets is not None else [str(name) for name in rng.permutation(sorted(known))]
+    blocks: list[SetBlock | RestBlock] = [_rest(rng, variety, short=True)]
+    for name in names:
+        blocks += [_set(rng, known[name], reps, variety), _rest(rng, variety, short=False)]
+    return SessionPlan(float(np.radians(rng.uniform(-35, 35))), tuple(blocks))
+
+
+def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety: float) -> SetBlock:
+    low, high = motion_of(exercise).turn
+    heading = rng.uniform(low, min(high + 20 * variety, 100)) * rng.choice((-1, 1))
+    count = reps if reps is not None else int(rng.integers(6, 9) if variety == 0 else rng.integers(3, 10))
+    return SetBlock(
+        exercise.name,
+        str(rng.choice(exercise.variants)),
+        count,
+        str(rng.choice(TEMPOS)),
+        _habits(rng, exercise, count, variety),
+        float(np.radians(heading)),
+    )
+
+
+def _habits(rng: np.random.Generator, exercise: Exercise, reps: int, variety: float) -> tuple[PlannedHabit, ...]:
+    if not exercise.habits:
+        return ()
+    shares = (0.15, 0.85, 0.0) if variety == 0 else (0.3, 0.5, 0.2)
+    count = min(int(rng.choice(3, p=shares)), len(exercise.habits))
+    chosen = rng.choice(len(exercise.habits), size=count, replace=False)
+    planned = []
+    for habit in (exercise.habits[i] for i in chosen):
+        low = habit.sizes[0] * (1 - 0.5 * variety)
+        size = float(rng.uniform(low, habit.sizes[1] * (1 + 0.1 * variety)))
+        onset = int(rng.integers(0, min(3, max(1, reps - 2))))
+        planned.append(PlannedHabit(habit.error, str(rng.choice(habit.sides)), size, onset))
+    return tuple(planned)
+
+
+def _rest(rng: np.random.Generator, variety: float, *, short: bool) -> RestBlock:
+    most = 1 if short or variety == 0 else 3
+    count = int(rng.integers(0, most + 1))
+    names = tuple(str(name) for name in rng.choice(sorted(ACTIVITIES), size=count, replace=False))
+    low, high = (1.0, 2.0) if short else (4.5, 7.0)
+    return RestBlock(float(rng.uniform(low * (1 - 0.5 * variety), high)), names)

@@ -1,0 +1,59 @@
+"""Session plans."""
+
+import numpy as np
+
+from device.exercises import load_exercises
+from device.sim.script import RestBlock, SetBlock, plan_session
+
+ALL = load_exercises()
+
+
+def sets(plan):
+    return [block for block in plan.blocks if isinstance(block, SetBlock)]
+
+
+def test_the_same_seed_plans_the_same_session():
+    assert plan_session(4) == plan_session(4)
+    assert plan_session(4) != plan_session(5)
+
+
+def test_a_session_does_every_exercise_once_with_rests_between():
+    for seed in range(10):
+        plan = plan_session(seed)
+        assert sorted(block.exercise for block in sets(plan)) == sorted(ALL)
+        kinds = [type(block) for block in plan.blocks]
+        assert kinds == [RestBlock, *([SetBlock, RestBlock] * len(ALL))]
+        assert all(6 <= block.repetitions <= 8 for block in sets(plan))
+
+
+def test_order_tempo_and_habits_vary():
+    plans = [plan_session(seed) for seed in range(60)]
+    assert len({tuple(block.exercise for block in sets(plan)) for plan in plans}) > 30
+    blocks = [block for plan in plans for block in sets(plan)]
+    assert {block.tempo for block in blocks} == {"slow", "normal", "fast"}
+    assert 0.75 < np.mean([len(block.habits) == 1 for block in blocks]) < 0.93
+    errors = {(block.exercise, habit.error) for block in blocks for habit in block.habits}
+    assert errors == {(exercise.name, habit.error) for exercise in ALL.values() for habit in exercise.habits}
+    assert {habit.onset for block in blocks for habit in block.habits} == {0, 1, 2}
+
+
+def test_push_ups_are_seen_from_the_side_and_the_rest_from_the_front():
+    for seed in range(20):
+        for block in sets(plan_session(seed)):
+            turned = abs(np.degrees(block.heading_rad))
+            assert (60 <= turned <= 90) if block.exercise == "push_up" else turned <= 45
+
+
+def test_sets_and_repetitions_can_be_given():
+    plan = plan_session(0, sets=["squat", "lunge", "squat"], reps=3)
+    assert [(block.exercise, block.repetitions) for block in sets(plan)] == [("squat", 3), ("lunge", 3), ("squat", 3)]
+    assert all(habit.onset <= 1 for block in sets(plan) for habit in block.habits)
+
+
+def test_variety_widens_habits_and_repetitions():
+    blocks = [block for seed in range(60) for block in sets(plan_session(seed, variety=1.0))]
+    assert {len(block.habits) for block in blocks} == {0, 1, 2}
+    assert len({block.repetitions for block in blocks}) >= 6
+    sizes = np.degrees([habit.size_rad for block in blocks for habit in block.habits])
+    assert sizes.min() < 10
+    assert sizes.max() > 26
