@@ -1,0 +1,234 @@
+"""The eye: a process of its own that holds the camera and the pose estimator. Only landmarks leave it, never a picture.
+
+It is started with a pickled `EyeSpec`, takes small commands, and sends records of one fixed size, too small for a
+picture. It dies with its parent: the end of the pipe ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import numpy as np
+
+import device.errors
+from device.config import CameraConfig, PoseConfig
+from device.errors import EndOfStream, EyeError, SpotterError
+from device.exercises import Exercise
+from device.messages import Cue, Pose, StageTiming
+from device.sim.script import SessionPlan
+from device.skeleton import N_NODES
+
+START_TIMEOUT_S = 60.0
+"""Loading MediaPipe takes 2 s on a desktop and some 15 s on a Raspberry Pi with a cold card."""
+
+READY, POSE, END, FAILED = range(4)
+RECORD = np.dtype(
+    [
+        ("kind", "u1"), ("present", "u1"), ("width", "<i4"), ("height", "<i4"),
+        ("t_ns", "<i8"), ("sigma_ns", "<i8"), ("seq", "<i8"), ("camera_ns", "<i8"), ("pose_ns", "<i8"),
+        ("image", "<f4", (N_NODES, 4)), ("world", "<f4", (N_NODES, 3)), ("error", "S32"), ("text", "S640"),
+    ]
+)  # fmt: skip
+"""All that ever leaves the eye: one pose with its timings, or why there are no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualSubject:
+    """Whom a virtual camera sees; the eye builds its own trainee from this, equal to the parent's.
+
+    `start_ns`: host time of the trainee's time zero. `realtime`: frames come at their time instead of as fast as asked.
+    """
+
+    seed: int
+    plan: SessionPlan | None = None
+    deaf: bool = False
+    exercises: Mapping[str, Exercise] | None = None
+    start_ns: int = 0
+    realtime: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EyeSpec:
+    """What the eye does. `lockstep`: every frame, when asked for it (simulation, files); otherwise the newest frame, always.
+
+    `virtual`: the trainee in front of a camera of type virtual.
+    """
+
+    camera: CameraConfig
+    pose: PoseConfig = field(default_factory=PoseConfig)
+    virtual: VirtualSubject | None = None
+    lockstep: bool = False
+
+
+class Eye:
+    """The parent's end of the eye process.
+
+    `timeout_s`: silence after which the eye counts as hung. `on_timing` gets the times that `camera` and `pose` took for
+    each pose. After an EyeError, `stop` and `start` make a new process.
+    """
+
+    def __init__(self, spec: EyeSpec, *, timeout_s: float = 5.0, on_timing: Callable[[StageTiming], None] | None = None) -> None:
+        self._spec = spec
+        self._timeout_s = timeout_s
+        self._on_timing = on_timing
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection[Any, Any] | None = None
+        self._ready = False
+        self._heard_s = 0.0
+        self._received: deque[Pose] = deque()
+        self._ended: SpotterError | None = None
+
+    def start(self) -> None:
+        """Start the process without waiting for it; it is ready some seconds later (`wait_ready`)."""
+        self.stop()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "device.runtime.eye_process", str(theirs.fileno())]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            self._process = subprocess.Popen(
+                command, pass_fds=(theirs.fileno(),), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        self._pipe = Connection(ours.detach())
+        self._heard_s = time.monotonic()
+        self._send(self._spec)
+
+    def stop(self) -> None:
+        """End the process, hung or not, and forget its poses. Stopping twice is harmless."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            try:
+                self._process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process, self._pipe, self._ready, self._ended = None, None, False, None
+        self._received.clear()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs, hung or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait_ready(self) -> None:
+        """Block until camera and estimator are open. Raises what their opening raised, EyeError when nothing comes."""
+        while not self._ready:
+            self._receive(self._patience_s())
+
+    def next(self) -> Pose:
+        """Lockstep: the next frame's pose. Raises EndOfStream after the last one, EyeError when the eye died or hangs."""
+        self.wait_ready()
+        if self._ended is None:
+            self._send("next")
+        while not self._received:
+            self._raise_ended()
+            self._receive(self._patience_s())
+        return self._received.popleft()
+
+    def poses(self) -> list[Pose]:
+        """Live: what has come since the last call; never waits. Raises like `next`; EyeError after `timeout_s` of silence."""
+        while self._ended is None and self._receive(0.0):
+            pass
+        if not self._received:
+            self._raise_ended()
+            if time.monotonic() - self._heard_s > self._patience_s():
+                self._fail(f"has sent nothing for {time.monotonic() - self._heard_s:.1f} s")
+        arrived = list(self._received)
+        self._received.clear()
+        return arrived
+
+    def hear(self, cue: Cue) -> None:
+        """Let the virtual trainee in front of the camera hear `cue`; other cameras don't listen."""
+        if self._ended is None:
+            self._send(cue)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _patience_s(self) -> float:
+        return self._timeout_s if self._ready else START_TIMEOUT_S
+
+    def _send(self, command: object) -> None:
+        if self._pipe is None:
+            raise EyeError("The eye is not started. Call start before asking it.")
+        try:
+            self._pipe.send(command)
+        except OSError:
+            # It may have said why before it went: that is read first, and raised.
+            while self._ended is None and self._receive(0.5):
+                pass
+            self._raise_ended()
+
+    def _receive(self, timeout_s: float) -> bool:
+        """Take one record if it comes within `timeout_s`; False if none came and `timeout_s` is 0."""
+        if self._pipe is None:
+            raise EyeError("The eye is not started. Call start before asking it.")
+        self._raise_ended()
+        try:
+            if not self._pipe.poll(timeout_s):
+                if timeout_s > 0:
+                    self._fail(f"did not answer within {timeout_s:g} s")
+                return False
+            record = np.frombuffer(self._pipe.recv_bytes(RECORD.itemsize), dtype=RECORD)[0]
+        except (OSError, EOFError):
+            self._fail(self._how_it_died())
+        self._heard_s = time.monotonic()
+        self._take(record)
+        return True
+
+    def _take(self, record: Any) -> None:
+        kind = int(record["kind"])
+        if kind == READY:
+            self._ready = True
+        elif kind == POSE:
+            pose = Pose(
+                int(record["t_ns"]),
+                int(record["sigma_ns"]),
+                int(record["seq"]),
+                np.array(record["image"]),
+                np.array(record["world"]),
+                int(record["width"]),
+                int(record["height"]),
+                bool(record["present"]),
+            )
+            self._received.append(pose)
+            if self._on_timing is not None:
+                for section in ("camera", "pose"):
+                    self._on_timing(StageTiming(pose.t_ns, section, int(record[f"{section}_ns"])))
+        else:
+            text = bytes(record["text"]).decode("utf-8", "ignore")
+            error = getattr(device.errors, bytes(record["error"]).decode(), EyeError) if kind == FAILED else EndOfStream
+            self._ended = error(text)
+            if not self._ready:
+                self._raise_ended()
+
+    def _raise_ended(self) -> None:
+        if self._ended is not None and not self._received:
+            raise self._ended
+
+    def _fail(self, what: str) -> NoReturn:
+        raise EyeError(f"The eye process (camera {self._spec.camera.type}) {what}. It can be started again; the bands go on.")
+
+    def _how_it_died(self) -> str:
+        if self._process is None:
+            return "is gone"
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return "closed its pipe"
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"

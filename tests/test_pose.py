@@ -1,0 +1,87 @@
+"""The pose estimator on pictures of the virtual trainee."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+from device.config import CameraConfig, PoseConfig
+from device.drivers.camera_virtual import VirtualCamera
+from device.errors import DriverError, DriverUnavailable
+from device.messages import Frame, Pose
+from device.runtime.pose import MediaPipePose
+from device.sim.scene import session_scene
+from device.sim.trainee import VirtualTrainee
+from device.skeleton import NODE, joint_angles
+
+SEED = 3
+needs_mediapipe = pytest.mark.skipif(importlib.util.find_spec("mediapipe") is None, reason="mediapipe is not installed")
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    with VirtualCamera(CameraConfig(type="virtual"), VirtualTrainee(SEED), session_scene(SEED)) as camera:
+        return [camera.read() for _ in range(6)]
+
+
+def poses(frames: list[Frame]) -> list[Pose]:
+    with MediaPipePose(PoseConfig()) as estimator:
+        return [estimator.estimate(frame) for frame in frames]
+
+
+@needs_mediapipe
+def test_landmarks_are_where_the_body_is(frames: list[Frame]) -> None:
+    last, trainee = poses(frames)[-1], VirtualTrainee(SEED)
+    truth = trainee.pose(np.array([frames[-1].t_ns]))[0]
+    camera = session_scene(SEED).camera
+    pixels, _ = camera.project(truth)
+    assert last.present
+    assert np.median(np.linalg.norm(last.image[:, :2] * (640, 480) - pixels, axis=1)) < 8.0
+    seen, true = last.world, camera.to_camera(truth)
+    assert seen.shape == (33, 3)
+    assert np.abs((seen[NODE["left_hip"]] + seen[NODE["right_hip"]]) / 2).max() < 0.05
+    up = seen[NODE["nose"]] - seen[NODE["left_ankle"]], true[NODE["nose"]] - true[NODE["left_ankle"]]
+    assert up[0] @ up[1] / np.linalg.norm(up[0]) / np.linalg.norm(up[1]) > 0.95
+    assert np.degrees(np.abs(joint_angles(seen) - joint_angles(true))).mean() < 20.0
+
+
+@needs_mediapipe
+def test_the_time_of_a_pose_is_its_frames(frames: list[Frame]) -> None:
+    for frame, pose in zip(frames, poses(frames), strict=True):
+        assert (pose.t_ns, pose.seq, pose.width, pose.height) == (frame.t_ns, frame.seq, 640, 480)
+
+
+@needs_mediapipe
+def test_the_same_frames_in_the_same_order_give_the_same_landmarks(frames: list[Frame]) -> None:
+    for one, other in zip(poses(frames), poses(frames), strict=True):
+        assert np.array_equal(one.image, other.image, equal_nan=True)
+        assert np.array_equal(one.world, other.world, equal_nan=True)
+
+
+@needs_mediapipe
+def test_nobody_is_found_in_the_dark() -> None:
+    dark = Frame(5, 0, 1, np.zeros((480, 640, 3), dtype=np.uint8))
+    with MediaPipePose(PoseConfig()) as estimator:
+        pose = estimator.estimate(dark)
+    assert not pose.present
+    assert np.isnan(pose.image).all()
+    assert np.isnan(pose.world).all()
+    assert (pose.t_ns, pose.seq) == (5, 1)
+
+
+def test_an_estimator_that_is_not_open_says_so(frames: list[Frame]) -> None:
+    with pytest.raises(DriverError, match="open"):
+        MediaPipePose(PoseConfig()).estimate(frames[0])
+
+
+def test_without_mediapipe_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    with pytest.raises(DriverUnavailable, match="mediapipe"):
+        MediaPipePose(PoseConfig()).open()
+
+
+@needs_mediapipe
+def test_opening_leaves_the_terminal_quiet(capfd: pytest.CaptureFixture[str], frames: list[Frame]) -> None:
+    poses(frames[:2])
+    assert capfd.readouterr().err == ""
