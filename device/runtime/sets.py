@@ -1,0 +1,261 @@
+"""Which exercise is being done, which repetitions count, and where sets begin and end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.config import RepsConfig
+from device.exercises import EntryPose, Exercise
+from device.messages import NS_PER_S, Deviation, Estimate, Repetition, SetEnded, SetStarted, Tick
+from device.skeleton import JOINT, JOINTS
+
+NONE = "none"
+
+CONFIDENT = 0.8
+"""Mean class probability over a repetition at which it opens a set by itself."""
+PLAUSIBLE = 0.6
+"""Mean class probability at which a repetition opens a set together with the next one."""
+DOUBTFUL = 0.4
+"""Mean class probability at which a repetition counts when a sure one follows directly: a model needs a moment to recognise an
+exercise, and a fast first repetition is over by then."""
+OTHER = 0.85
+"""Mean probability of another exercise that a repetition within a set needs to be taken for that one."""
+NOTHING = 0.7
+"""Mean probability of `none` at which a repetition within a set is none."""
+
+TRUNK_SLACK = math.radians(15)
+"""Slack of the entry pose's trunk: a tilted camera and the estimator's depth make an upright person lean by up to 30 degrees."""
+JOINT_SLACK = math.radians(10)
+"""Slack of the entry pose's joints, for the model's error."""
+
+_ENTER, _LEAVE = 0.6, 0.4
+_TIME_CONSTANT_S = 0.35
+_GLITCH_NS = NS_PER_S
+_ENTRY_NS = 800_000_000
+_DIRECTLY_NS = 1_500_000_000
+
+SetMessage = SetStarted | Repetition | SetEnded
+Measure = Callable[[Exercise], tuple[str, tuple[Deviation, ...]]]
+"""Variant and worst deviations of the repetition just done, taken for a given exercise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    start_ns: int
+    end_ns: int
+    exercise: str
+    variant: str
+    worst: tuple[Deviation, ...]
+    confidence: float
+
+
+class SetKeeper:
+    """Turns finished repetitions into sets.
+
+    A repetition belongs to the class with the highest mean probability over it. The first one of a set must begin in the
+    exercise's entry pose; it opens the set at once when the class is sure (CONFIDENT), else the next one of the same class
+    confirms both, one repetition late (PLAUSIBLE, DOUBTFUL). Within a set a repetition counts unless something else is
+    clearly more likely (OTHER, NOTHING), so a short glitch neither splits the set nor loses a repetition; another exercise
+    ends the set when its second repetition follows, or the set's pause runs out. The exercise's joints must be visible (best
+    side, mean over the ticks with a pose); with bands alone that gate is open.
+    """
+
+    def __init__(self, config: RepsConfig, tick_hz: float, classes: Sequence[str], exercises: Mapping[str, Exercise]) -> None:
+        self._min_visibility = config.min_visibility
+        self._set_end_ns = round(config.set_end_s * NS_PER_S)
+        self._weight = 1 / (1 + _TIME_CONSTANT_S * tick_hz)
+        by_class = {exercise.model_class: name for name, exercise in exercises.items()}
+        self._names = tuple(by_class.get(name, NONE) for name in classes)
+        self._exercises = {name: exercises[name] for name in self._names if name != NONE}
+        self._order = (*self._exercises, NONE)
+        self._columns = np.array([self._order.index(name) for name in self._names])
+        self._landmarks = {name: _landmarks(exercise) for name, exercise in self._exercises.items()}
+        self._smooth = np.zeros(len(self._order))
+        self._smooth[-1] = 1.0
+        self._sums = np.zeros(len(self._order))
+        self._ticks = 0
+        self._seen = 0
+        self._visibility = dict.fromkeys(self._exercises, 0.0)
+        self._entry_ns = dict.fromkeys(self._exercises, -_ENTRY_NS - 1)
+        self._entered: frozenset[str] = frozenset()
+        self._current = NONE
+        self._strange_since: int | None = None
+        self._set = NONE
+        self._set_start_ns = 0
+        self._set_end = 0
+        self._count = 0
+        self._pending: _Done | None = None
+
+    @property
+    def exercise(self) -> str:
+        """Exercise being done, with hysteresis; `none` between sets."""
+        return self._current
+
+    @property
+    def set_exercise(self) -> str:
+        """Exercise of the open set; `none` where no set is open."""
+        return self._set
+
+    @property
+    def repetitions(self) -> int:
+        """Repetitions of the open set so far."""
+        return self._count if self._set != NONE else 0
+
+    def confidence(self, exercise: str) -> float:
+        """Smoothed probability (0.35 s) of an exercise."""
+        return float(self._smooth[self._order.index(exercise)]) if exercise in self._order else 0.0
+
+    def step(self, tick: Tick, estimate: Estimate, entering: bool) -> None:
+        """Next tick. `entering`: the body is, by its phase, still near the entry pose."""
+        now = np.bincount(self._columns, weights=np.asarray(estimate.exercise, dtype=np.float64), minlength=len(self._order))
+        self._smooth = self._smooth + self._weight * (now - self._smooth)
+        self._sums = self._sums + now
+        self._ticks += 1
+        if tick.pose_present:
+            self._seen += 1
+            for name, landmarks in self._landmarks.items():
+                self._visibility[name] += _visible(tick.visibility, landmarks)
+        if entering:
+            self._watch_entry(tick, estimate)
+        self._decide(tick.t_ns)
+
+    def begin(self) -> None:
+        """A repetition's excursion begins (or what was counted since then is void)."""
+        self._sums = np.zeros(len(self._order))
+        self._ticks = self._seen = 0
+        self._visibility = dict.fromkeys(self._exercises, 0.0)
+
+    def complete(self, start_ns: int, end_ns: int, measure: Measure) -> list[SetMessage]:
+        """A repetition is done. Returns what it opens, counts and closes, in order."""
+        mean = self._sums / max(self._ticks, 1)
+        name, confidence = self._belongs(mean)
+        if name == NONE or not self._is_visible(name):
+            return []
+        if name != self._set and name not in self._entered:
+            return []
+        variant, worst = measure(self._exercises[name])
+        done = _Done(start_ns, end_ns, name, variant, worst, confidence)
+        if name == self._set:
+            self._pending = None
+            return [self._counted(done)]
+        pending, self._pending = self._pending, None
+        if pending is not None and self._confirms(pending, done):
+            return [*self._end_set(), self._open_set(pending), self._counted(pending), self._counted(done)]
+        if self._set == NONE and done.confidence >= CONFIDENT:
+            return [self._open_set(done), self._counted(done)]
+        self._pending = done
+        return []
+
+    def idle(self, t_ns: int, moving: bool) -> list[SetMessage]:
+        """Nothing was completed at this tick: ends the set whose pause is over. `moving`: a repetition is in progress."""
+        if self._set == NONE or t_ns - self._set_end < self._set_end_ns:
+            return []
+        if moving and self._current == self._set:
+            return []
+        return self._time_out()
+
+    def close(self) -> list[SetMessage]:
+        """The stream is over."""
+        messages = self._time_out() if self._set != NONE else []
+        return [*messages, *self._end_set()]
+
+    def _decide(self, t_ns: int) -> None:
+        best = int(np.argmax(self._smooth))
+        name = self._order[best] if self._smooth[best] >= _ENTER else NONE
+        if self._current == NONE or name == self._current:
+            self._current, self._strange_since = name, None
+            return
+        if self._smooth[self._order.index(self._current)] >= _LEAVE:
+            self._strange_since = None
+            return
+        if self._strange_since is None:
+            self._strange_since = t_ns
+        if self._current != self._set or t_ns - self._strange_since >= _GLITCH_NS:
+            self._current, self._strange_since = name, None
+
+    def _watch_entry(self, tick: Tick, estimate: Estimate) -> None:
+        for name, exercise in self._exercises.items():
+            if not tick.pose_present or in_entry_pose(exercise.entry, tick.world, estimate.angles):
+                self._entry_ns[name] = tick.t_ns
+        self._entered = frozenset(name for name, t in self._entry_ns.items() if tick.t_ns - t <= _ENTRY_NS)
+
+    def _belongs(self, mean: NDArray[np.float64]) -> tuple[str, float]:
+        best = int(np.argmax(mean))
+        if self._set != NONE and mean[best] < (NOTHING if self._order[best] == NONE else OTHER):
+            return self._set, float(mean[self._order.index(self._set)])
+        if self._set == NONE:
+            best = int(np.argmax(mean[:-1])) if len(mean) > 1 else best
+            return (self._order[best], float(mean[best])) if mean[best] >= DOUBTFUL else (NONE, 0.0)
+        return self._order[best], float(mean[best])
+
+    def _confirms(self, pending: _Done, done: _Done) -> bool:
+        pause_ns = done.start_ns - pending.end_ns
+        if pending.exercise != done.exercise or pause_ns > self._set_end_ns:
+            return False
+        if min(pending.confidence, done.confidence) >= PLAUSIBLE:
+            return True
+        return done.confidence >= CONFIDENT and pause_ns <= _DIRECTLY_NS
+
+    def _is_visible(self, name: str) -> bool:
+        return self._seen == 0 or self._visibility[name] / self._seen >= self._min_visibility
+
+    def _open_set(self, first: _Done) -> SetStarted:
+        self._set = first.exercise
+        self._set_start_ns = first.start_ns
+        self._count = 0
+        self._current, self._strange_since = first.exercise, None
+        return SetStarted(first.start_ns, 0, first.exercise)
+
+    def _counted(self, done: _Done) -> Repetition:
+        self._count += 1
+        self._set_end = done.end_ns
+        return Repetition(done.end_ns, 0, done.start_ns, done.end_ns, done.exercise, done.variant, self._count, done.worst)
+
+    def _end_set(self) -> list[SetMessage]:
+        if self._set == NONE:
+            return []
+        ended = SetEnded(self._set_end, 0, self._set_start_ns, self._set_end, self._set, self._count)
+        self._set, self._count = NONE, 0
+        return [ended]
+
+    def _time_out(self) -> list[SetMessage]:
+        messages = self._end_set()
+        pending, self._pending = self._pending, None
+        if pending is not None and pending.confidence >= CONFIDENT:
+            messages += [self._open_set(pending), self._counted(pending)]
+        return messages
+
+
+def in_entry_pose(entry: EntryPose, world: NDArray[np.floating[Any]], angles: NDArray[np.floating[Any]]) -> bool:
+    """Whether the trunk's angle from vertical and each joint (on at least one side) are in range, with some slack.
+
+    `world`: (33, 3) m, y down. `angles`: (12,) rad.
+    """
+    trunk = np.asarray(world[11] + world[12] - world[23] - world[24], dtype=np.float64)
+    length = float(np.linalg.norm(trunk))
+    if length < 1e-6:
+        return False
+    lean = float(np.arccos(np.clip(-trunk[1] / length, -1, 1)))
+    if not entry.trunk[0] - TRUNK_SLACK <= lean <= entry.trunk[1] + TRUNK_SLACK:
+        return False
+    return all(
+        any(low - JOINT_SLACK <= angles[JOINT[f"{side}_{kind}"]] <= high + JOINT_SLACK for side in ("left", "right"))
+        for kind, low, high in entry.joints
+    )
+
+
+def _landmarks(exercise: Exercise) -> NDArray[np.int64]:
+    """(K, 2, 3) landmarks of the exercise's joint kinds, left and right."""
+    kinds = sorted({name.removeprefix("left_").removeprefix("right_") for name in exercise.joints})
+    joints = [[JOINTS[JOINT[f"{side}_{kind}"]] for side in ("left", "right")] for kind in kinds]
+    return np.array([[(j.a, j.b, j.c) for j in pair] for pair in joints], dtype=np.int64).reshape(len(kinds), 2, 3)
+
+
+def _visible(visibility: NDArray[np.floating[Any]], landmarks: NDArray[np.int64]) -> float:
+    return float(visibility[landmarks].min(axis=2).max(axis=1).min()) if len(landmarks) else 1.0

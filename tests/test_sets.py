@@ -1,0 +1,189 @@
+"""Exercise with hysteresis, gates and sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scripted import CATALOGUE, HZ, TICK_NS, Said, ScriptedModel, standing, tick
+
+from device.config import RepsConfig
+from device.exercises import EntryPose
+from device.messages import EXERCISES, NS_PER_S, Repetition, SetEnded, SetStarted, Stage
+from device.runtime.sets import SetKeeper, SetMessage, in_entry_pose
+from device.skeleton import N_JOINTS
+
+
+class Keeper:
+    """A set keeper with scripted ticks: `rep` feeds one repetition's ticks and completes it."""
+
+    def __init__(self) -> None:
+        self.keeper = SetKeeper(RepsConfig(), HZ, EXERCISES, CATALOGUE)
+        self.model = ScriptedModel([Said()])
+        self.k = 0
+
+    @property
+    def now_ns(self) -> int:
+        return tick(self.k).t_ns
+
+    def ticks(self, exercise: str, seconds: float, sureness: float, *, entering: bool = False, **body: object) -> None:
+        for _ in range(round(seconds * HZ)):
+            self.k += 1
+            said = Said(exercise, "both" if exercise == "squat" else "left", 0.0, Stage.BEGINNING, sureness)
+            now = tick(self.k, **body)
+            self.keeper.step(now, self.model.estimate(said, now.t_ns, self.k), entering)
+
+    def rep(self, exercise: str, sureness: float = 0.95, **body: object) -> list[SetMessage]:
+        self.ticks(exercise, 0.3, sureness, entering=True, **body)
+        self.keeper.begin()
+        start_ns = self.now_ns
+        self.ticks(exercise, 2.0, sureness, **body)
+        return self.keeper.complete(start_ns, self.now_ns, lambda _: ("both", ()))
+
+    def wait(self, seconds: float, moving: bool = False) -> list[SetMessage]:
+        messages: list[SetMessage] = []
+        for _ in range(round(seconds * HZ)):
+            self.ticks("none", 1 / HZ, 0.95)
+            messages += self.keeper.idle(self.now_ns, moving)
+        return messages
+
+
+def kinds(messages: list[SetMessage]) -> list[type]:
+    return [type(message) for message in messages]
+
+
+def test_a_sure_repetition_opens_a_set_and_a_pause_ends_it():
+    k = Keeper()
+    assert kinds(k.rep("squat")) == [SetStarted, Repetition]
+    assert kinds(k.rep("squat")) == [Repetition]
+    assert k.keeper.repetitions == 2
+    assert k.wait(3.9) == []
+    (ended,) = k.wait(0.3)
+    assert isinstance(ended, SetEnded)
+    assert (ended.exercise, ended.repetitions) == ("squat", 2)
+    assert ended.end_ns - ended.start_ns == pytest.approx(4.3 * NS_PER_S, abs=2 * TICK_NS)
+    assert k.keeper.set_exercise == "none"
+
+
+def test_two_plausible_repetitions_open_a_set_together():
+    k = Keeper()
+    assert k.rep("squat", 0.7) == []
+    assert kinds(k.rep("squat", 0.7)) == [SetStarted, Repetition, Repetition]
+
+
+def test_a_plausible_repetition_long_ago_confirms_nothing():
+    k = Keeper()
+    assert k.rep("squat", 0.7) == []
+    k.wait(5)
+    assert k.rep("squat", 0.7) == []
+
+
+def test_a_doubtful_repetition_counts_when_a_sure_one_follows_directly():
+    k = Keeper()
+    assert k.rep("squat", 0.45) == []
+    assert kinds(k.rep("squat")) == [SetStarted, Repetition, Repetition]
+    late = Keeper()
+    late.rep("squat", 0.45)
+    late.wait(2)
+    assert kinds(late.rep("squat")) == [SetStarted, Repetition]
+    unsure = Keeper()
+    unsure.rep("squat", 0.45)
+    assert unsure.rep("squat", 0.7) == []
+
+
+def test_none_and_unlikely_repetitions_open_no_set():
+    k = Keeper()
+    assert [k.rep("none"), k.rep("squat", 0.35), k.rep("push_up")] == [[], [], []]
+
+
+def test_within_a_set_a_doubtful_repetition_counts_and_none_does_not():
+    k = Keeper()
+    k.rep("squat")
+    assert kinds(k.rep("squat", 0.45)) == [Repetition]
+    assert kinds(k.rep("lunge", 0.7)) == [Repetition]
+    assert k.rep("none") == []
+    assert k.keeper.repetitions == 3
+
+
+def test_two_repetitions_of_another_exercise_change_the_set():
+    k = Keeper()
+    k.rep("squat")
+    assert k.rep("lunge") == []
+    messages = k.rep("lunge")
+    assert kinds(messages) == [SetEnded, SetStarted, Repetition, Repetition]
+    assert k.keeper.set_exercise == "lunge"
+
+
+def test_one_sure_repetition_of_another_exercise_is_its_own_set_when_the_first_one_ends():
+    k = Keeper()
+    k.rep("squat")
+    assert k.rep("lunge") == []
+    assert kinds(k.wait(2.5)) == [SetEnded, SetStarted, Repetition]
+
+
+def test_a_repetition_in_progress_keeps_its_set_open():
+    k = Keeper()
+    k.rep("squat")
+    k.ticks("squat", 6.0, 0.95)
+    assert k.keeper.idle(k.now_ns, moving=True) == []
+    assert kinds(k.keeper.idle(k.now_ns, moving=False)) == [SetEnded]
+
+
+def test_closing_ends_the_open_set_once():
+    k = Keeper()
+    k.rep("squat")
+    assert kinds(k.keeper.close()) == [SetEnded]
+    assert k.keeper.close() == []
+
+
+def test_the_entry_pose_is_asked_of_the_first_repetition_only():
+    lying = standing()[:, [1, 0, 2]]
+    k = Keeper()
+    assert k.rep("squat", world=lying) == []
+    k.wait(2)
+    assert kinds(k.rep("squat")) == [SetStarted, Repetition]
+    assert kinds(k.rep("squat", world=lying)) == [Repetition]
+
+
+def test_hidden_joints_count_nothing_unless_the_bands_are_alone():
+    assert Keeper().rep("squat", visibility=0.3) == []
+    assert kinds(Keeper().rep("squat", visibility=0.3, present=False)) == [SetStarted, Repetition]
+
+
+def test_the_exercise_follows_the_classes_with_hysteresis():
+    k = Keeper()
+    k.ticks("squat", 1.5, 0.95)
+    assert k.keeper.exercise == "squat"
+    k.ticks("squat", 1.5, 0.5)
+    assert k.keeper.exercise == "squat"
+    k.ticks("none", 1.5, 0.95)
+    assert k.keeper.exercise == "none"
+    assert k.keeper.confidence("squat") < 0.1
+
+
+def test_within_a_set_a_glitch_does_not_change_the_exercise():
+    k = Keeper()
+    k.rep("squat")
+    k.ticks("lunge", 0.8, 0.95)
+    assert k.keeper.exercise == "squat"
+    k.ticks("lunge", 1.5, 0.95)
+    assert k.keeper.exercise == "lunge"
+
+
+@pytest.mark.parametrize(("lean_deg", "fits"), [(0, True), (35, True), (50, False), (90, False)])
+def test_the_entry_pose_allows_for_a_tilted_camera(lean_deg, fits):
+    entry = EntryPose((0.0, float(np.radians(25))), (("knee", 2.5, 3.2),))
+    c, s = np.cos(np.radians(lean_deg)), np.sin(np.radians(lean_deg))
+    leaning = standing() @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
+    assert in_entry_pose(entry, leaning, np.full(N_JOINTS, 3.0)) is fits
+
+
+def test_the_trunk_and_one_side_of_each_joint_make_the_entry_pose():
+    entry = EntryPose((0.0, 0.5), (("knee", 2.5, 3.2),))
+    angles = np.full(N_JOINTS, 3.0)
+    assert in_entry_pose(entry, standing(), angles)
+    angles[6] = 1.5
+    assert in_entry_pose(entry, standing(), angles)
+    angles[7] = 1.5
+    assert not in_entry_pose(entry, standing(), angles)
+    assert not in_entry_pose(entry, standing()[:, [1, 0, 2]], np.full(N_JOINTS, 3.0))
+    assert not in_entry_pose(entry, np.zeros((33, 3)), np.full(N_JOINTS, 3.0))
