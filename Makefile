@@ -12,7 +12,7 @@ help:
 	@echo "make demo     the virtual trainee's session, live in the terminal; pictures and film in out/ (ARGS='--seed 7')"
 	@echo "make test     linters, types, import rules and tests"
 	@echo "make model    rebuild the shipped model bundle from the virtual trainee (under 40 minutes on two cores)"
-	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng and sox)"
+	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
 	@echo "make picture  draw docs/demo.png anew"
 
 demo: $(RUN_SETUP)
@@ -30,7 +30,7 @@ unit: $(TEST_SETUP)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 model: $(TEST_SETUP)
-	$(BIN)/python -m export.build $(ARGS)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m export.build $(ARGS)
 
 voice: $(RUN_SETUP)
 	$(BIN)/python -m device.voice.make

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device.errors import RecordingError, StoreError
-from device.messages import ImuBatch, Pose
+from device.messages import Advanced, ImuBatch, Pose
 from device.runtime.recording import FILE_NAME, Recorder, RecordingMeta, read_recording
 
 META = RecordingMeta("2026-01-02T03:04:05+00:00", {"camera": {"rate_hz": 15.0}}, "ab" * 32, 5_000, {"seed": 7})
@@ -231,3 +231,18 @@ def test_a_killed_process_loses_at_most_its_last_half_second(tmp_path):
     messages = list(read_recording(tmp_path))
     assert messages[-1].t_ns >= batch(100).t_ns - 500_000_000
     assert_same(messages, [batch(i) for i in range(len(messages))])
+
+
+def test_the_moments_at_which_the_core_worked_are_kept_among_what_was_sensed(tmp_path):
+    written = [pose(1), Advanced(70_000_000), batch(3), batch(4), Advanced(130_000_000)]
+    record(tmp_path, written)
+    recording = read_recording(tmp_path)
+    assert recording.stepped
+    assert_same(list(recording.events()), written)
+    assert_same(list(recording), [written[0], written[2], written[3]])
+    assert len(recording) == 3
+
+
+def test_a_recording_without_such_moments_says_so(tmp_path):
+    record(tmp_path, session())
+    assert not read_recording(tmp_path).stepped

@@ -1,0 +1,195 @@
+"""`spotter bench`: figures of single parts, in the rows that every command shares."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from device import rows
+
+if TYPE_CHECKING:
+    from device.config import Config
+    from device.demo.loop import ObservedModel
+    from device.messages import Sensed, StageTiming
+    from device.runtime.bundle import Bundle
+
+POSE_HZ = 15
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure the model, the core or the renderer",
+        description="Measure one part of Spotter on this machine, with the virtual trainee as its input.",
+        epilog="example: spotter bench model --strict",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parts = parser.add_subparsers(metavar="PART", required=True)
+    for name, measure, seconds, text in (
+        (
+            "model",
+            _model,
+            60.0,
+            "The model step: its time on each runtime, int8 against float, the step against the window, its size.",
+        ),
+        ("core", _core, 60.0, "Time that each section of the core takes for a tick, against its budget."),
+        ("render", _render, 6.0, "Share of rendered frames in which the pose estimator finds the trainee, and the time of both."),
+    ):
+        part = parts.add_parser(name, help=text, description=text, epilog=f"example: spotter bench {name} --seed 7 --json")
+        part.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the virtual trainee (default 0)")
+        of = "every set" if measure is _render else "the session"
+        part.add_argument("--seconds", type=float, default=seconds, metavar="S", help=f"how much of {of} (default {seconds:g} s)")
+        if measure is _render:
+            part.add_argument("--sessions", type=int, default=1, metavar="N", help="how many seeds, from --seed on (default 1)")
+        else:
+            part.add_argument("--config", metavar="FILE", help="settings file (TOML)")
+        rows.add_arguments(part)
+        part.set_defaults(run=measure)
+
+
+def _model(args: argparse.Namespace) -> int:
+    from device.config import load_config
+    from device.runtime.live import config_bundle
+    from device.runtime.model import available_runtimes
+
+    config = load_config(args.config)
+    bundle = config_bundle(config)
+    runtimes = available_runtimes()
+    with _progress(3 + 2 * len(runtimes)) as step:
+        observed, _ = _session(config, bundle, args.seed, args.seconds)
+        step("time of a step")
+        measured = [rows.row("model_step_ms", statistics.median(observed.durations_ns) / 1e6, "ms", at_most=1.0)]
+        for runtime in runtimes:
+            for precision in ("int8", "float"):
+                name = f"model_step_{runtime}_{precision}_ms"
+                measured.append(rows.row(name, _step_ms(bundle, runtime, precision, observed), "ms"))
+                step("parity")
+        measured += _parity(bundle, config.model.runtime, runtimes, observed)
+        step("")
+    measured.append(rows.row("bundle_kb", bundle.size_bytes / 1e3, "KB", at_most=300))
+    return rows.show(rows.report(measured, seed=args.seed, bundle=bundle.version), args)
+
+
+def _core(args: argparse.Namespace) -> int:
+    from device.config import load_config
+    from device.runtime.live import config_bundle
+
+    config = load_config(args.config)
+    bundle = config_bundle(config)
+    with _progress(1) as step:
+        _, timings = _session(config, bundle, args.seed, args.seconds)
+        step("")
+    durations: dict[str, list[float]] = defaultdict(list)
+    for timing in timings:
+        durations[timing.section].append(timing.duration_ns / 1e3)
+    budgets = {f.name.removesuffix("_ms"): 1e3 * float(getattr(config.budget, f.name)) for f in fields(config.budget)}
+    measured = [
+        rows.row(f"{section}_us", statistics.median(values), "us", at_most=budgets.get(section))
+        for section, values in durations.items()
+    ]
+    return rows.show(rows.report(measured, seed=args.seed, bundle=bundle.version), args)
+
+
+def _session(config: Config, bundle: Bundle, seed: int, seconds: float) -> tuple[ObservedModel, list[StageTiming]]:
+    """A core that goes through `seconds` of a virtual session: what its model was fed, and how long each section took."""
+    from device.demo.loop import ObservedModel
+    from device.exercises import load_exercises
+    from device.runtime.core import Core
+    from device.runtime.live import play
+    from device.runtime.model import StepModel
+    from device.runtime.session import Session
+
+    observed = ObservedModel(StepModel(bundle, config.model.runtime, config.model.precision))
+    timings: list[StageTiming] = []
+    core = Core(config, observed, load_exercises(), 0, on_timing=timings.append)
+    with Session(core, []) as session:
+        for _ in play(session, sensed(config, seed, seconds)):
+            pass
+    return observed, timings
+
+
+def sensed(config: Config, seed: int, seconds: float) -> Iterator[Sensed]:
+    """What a faultless eye and the bands see of the first `seconds` of a virtual session, in order of time."""
+    import numpy as np
+
+    from device.drivers.imu_virtual import VirtualImu
+    from device.messages import NS_PER_S, Pose
+    from device.sim.scene import session_scene
+    from device.sim.trainee import VirtualTrainee
+    from device.skeleton import mid_hip
+
+    trainee = VirtualTrainee(seed)
+    camera = session_scene(seed).camera
+    length_ns = min(round(seconds * NS_PER_S), trainee.duration_ns)
+    times = np.arange(length_ns * POSE_HZ // NS_PER_S, dtype=np.int64) * NS_PER_S // POSE_HZ
+    landmarks = trainee.pose(times)
+    world = camera.to_camera(landmarks - mid_hip(landmarks)[:, None]).astype(np.float32)
+    image = np.ones((len(times), world.shape[1], 4), np.float32)
+    image[..., :2] = camera.project(landmarks)[0] / (camera.width, camera.height)
+    image[..., 2] = world[..., 2]
+    with VirtualImu(config.imu, trainee, seed=seed) as bands:
+        for i, t_ns in enumerate(times.tolist()):
+            yield from bands.read(t_ns)
+            yield Pose(t_ns, 0, i, image[i], world[i], camera.width, camera.height, True)
+
+
+def _step_ms(bundle: Bundle, runtime: str, precision: str, observed: ObservedModel) -> float:
+    from device.demo.loop import ObservedModel
+    from device.runtime.model import StepModel
+
+    model = ObservedModel(StepModel(bundle, runtime, precision))
+    for i, (nodes, bands) in enumerate(zip(observed.skeleton, observed.inertial, strict=True)):
+        model.step(nodes, bands, i, i)
+    return statistics.median(model.durations_ns) / 1e6
+
+
+def _parity(bundle: Bundle, runtime: str, runtimes: tuple[str, ...], observed: ObservedModel) -> list[rows.Row]:
+    import numpy as np
+
+    from device.runtime.model import StepModel
+    from device.runtime.parity import int8_agreement, reference_window, stream_window_difference
+
+    skeleton, inertial = np.stack(observed.skeleton), np.stack(observed.inertial)
+    agreement = int8_agreement(bundle, skeleton, inertial, runtime=runtime)
+    window = None
+    if reference_window(bundle).is_file():
+        window = stream_window_difference(bundle, skeleton, inertial, runtime=runtime)
+    measured = [
+        rows.row("int8_agreement", agreement.exercise, "share", at_least=0.99),
+        rows.row("int8_angle_diff_deg", float(np.degrees(agreement.angle_rad)), "deg", at_most=2.0),
+        rows.row("stream_window_diff", window, "", at_most=1e-4),
+    ]
+    if len(runtimes) > 1:
+        steps = [StepModel(bundle, name, "float") for name in runtimes]
+        worst = 0.0
+        for nodes, bands in zip(skeleton, inertial, strict=True):
+            first, *others = [step.step_raw(nodes, bands) for step in steps]
+            worst = max(worst, *(float(np.abs(first[key] - other[key]).max()) for other in others for key in first))
+        measured.append(rows.row("runtime_diff", worst, "", at_most=1e-3))
+    return measured
+
+
+def _render(args: argparse.Namespace) -> int:
+    from device.sim.detectability import measure
+    from device.sim.detectability import rows as judged
+
+    with _progress(1) as step:
+        seen = measure(range(args.seed, args.seed + args.sessions), args.seconds)
+        step("")
+    return rows.show(rows.report(judged(seen), seed=args.seed), args)
+
+
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[str], None]]:
+    """A bar of `steps` on standard error; calling what it gives finishes a step and names the next."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("virtual session", total=steps)
+        yield lambda name: bar.update(task, advance=1, description=name)

@@ -1,0 +1,228 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from videos import write_video
+
+from device.cli import INTERRUPTED, main
+from device.runtime.history import read_sessions
+from device.runtime.recording import read_recording
+
+ROOT = Path(__file__).parents[1]
+
+SPOTTER = """
+import sys, time
+from pathlib import Path
+import device.runtime.live as live
+from device.cli import main
+from device.runtime.core import Core
+from device.runtime.bundle import Bundle
+from tests.scripted import CATALOGUE, PROMPTS, ScriptedModel, poses, reps, rest
+from dataclasses import replace
+
+class Eye:
+    '''Somebody stands before the camera, 15 times a second.'''
+    def __init__(self):
+        self.pose, self.due_ns = poses(0)[0], 0
+    def start(self): pass
+    def stop(self): pass
+    def poses(self):
+        now_ns = time.monotonic_ns()
+        if now_ns < self.due_ns:
+            return []
+        self.due_ns = now_ns + 66_000_000
+        return [replace(self.pose, t_ns=now_ns)]
+
+def core(config, start_ns, **_):
+    squats = reps("squat", 30, 0.9, errors={"left_hip_spread": -25}, pause_s=0.1)
+    return Core(config, ScriptedModel([*rest(0.5), *squats]), CATALOGUE, start_ns, prompts=PROMPTS)
+
+live.build_core = core
+live.config_bundle = lambda config: Bundle(Path(), "test", (), None, 0, (), {})
+live.open_eye = lambda *_, **__: Eye()
+live.sha256 = lambda path: "0" * 64
+sys.exit(main(sys.argv[1:]))
+"""
+"""`spotter` with a scripted model and somebody before the camera; everything else is the real thing."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    config = tmp_path / "spotter.toml"
+    config.write_text(
+        f'[store]\npath = "{tmp_path}/sessions.sqlite"\n[speaker]\ntype = "wav"\ndevice = "{tmp_path}/said.wav"\n'
+        f'[haptic]\ntype = "log"\ndevice = "{tmp_path}/haptic.jsonl"\n'
+    )
+    return config
+
+
+@pytest.fixture
+def spotter() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes of the test; whatever still runs at its end is killed."""
+    running: list[subprocess.Popen[str]] = []
+    yield running
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def start(*arguments: str, largest_file: int | None = None) -> subprocess.Popen[str]:
+    """`largest_file`: bytes past which writes fail, as they do on a full disk."""
+    limit = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file},) * 2)\n" if largest_file else ""
+    command = [sys.executable, "-c", limit + SPOTTER, *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_repetition(store: Path, process: subprocess.Popen[str]) -> None:
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s and process.poll() is None:
+        sessions = read_sessions(store)
+        if sessions and sessions[-1].repetitions >= 2:
+            return
+        time.sleep(0.05)
+    process.kill()
+    pytest.fail(f"no repetition was kept: {process.communicate()[1]}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_session_that_is_stopped_is_saved_and_its_motors_are_off(
+    number: signal.Signals, settings: Path, tmp_path: Path, spotter: list[subprocess.Popen[str]]
+) -> None:
+    process = start("run", "--config", str(settings), "--trainee", "ada", "--json")
+    spotter.append(process)
+    wait_for_repetition(tmp_path / "sessions.sqlite", process)
+    process.send_signal(number)
+    out, error = process.communicate(timeout=30)
+    assert process.returncode == INTERRUPTED
+    assert error == "spotter: stopped.\n"
+
+    (session,) = read_sessions(tmp_path / "sessions.sqlite")
+    assert (session.trainee, session.status) == ("ada", "stopped")
+    assert session.repetitions >= 2
+    assert session.duration_ns is not None
+    assert json.loads(out)["sets"][0]["reps"] == session.repetitions
+    events = [json.loads(line)["event"] for line in (tmp_path / "haptic.jsonl").read_text().splitlines()]
+    assert events[-1] == "off"
+    assert (tmp_path / "said.wav").read_bytes().startswith(b"RIFF")
+
+
+def test_a_killed_session_keeps_its_repetitions_and_is_closed_later(
+    settings: Path, tmp_path: Path, spotter: list[subprocess.Popen[str]]
+) -> None:
+    store = tmp_path / "sessions.sqlite"
+    process = start("run", "--config", str(settings))
+    spotter.append(process)
+    wait_for_repetition(store, process)
+    process.kill()
+    process.wait()
+    kept = read_sessions(store)[0]
+    assert (kept.status, kept.repetitions >= 2) == ("open", True)
+
+    again = start("run", "--config", str(settings), "--duration", "0.2")
+    spotter.append(again)
+    out, _ = again.communicate(timeout=20)
+    assert again.returncode == 0
+    assert "No set" in out
+    assert [s.status for s in read_sessions(store)] == ["interrupted", "complete"]
+
+
+@pytest.mark.parametrize("coach", [True, False])
+def test_record_writes_what_was_sensed_with_or_without_coaching(
+    coach: bool, settings: Path, tmp_path: Path, spotter: list[subprocess.Popen[str]]
+) -> None:
+    options = ["--coach"] if coach else []
+    process = start("record", str(tmp_path / "recording"), "--config", str(settings), "--duration", "1.5", *options)
+    spotter.append(process)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 0, error
+    recording = read_recording(tmp_path / "recording")
+    assert 5 <= len(recording) <= 25
+    assert recording.meta.bundle == ("0" * 64 if coach else "")
+    assert recording.meta.config["store"]["path"] == f"{tmp_path}/sessions.sqlite"
+    assert next(iter(recording)).t_ns >= recording.meta.start_ns
+    assert len(read_sessions(tmp_path / "sessions.sqlite")) == coach
+
+
+def test_a_recording_is_not_written_over(settings: Path, tmp_path: Path, spotter: list[subprocess.Popen[str]]) -> None:
+    (tmp_path / "recording").mkdir()
+    (tmp_path / "recording" / "session.rec").write_bytes(b"mine")
+    process = start("record", str(tmp_path / "recording"), "--config", str(settings), "--duration", "1")
+    spotter.append(process)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "holds a recording already" in error
+    assert (tmp_path / "recording" / "session.rec").read_bytes() == b"mine"
+
+
+def test_a_full_disk_ends_a_recording_and_leaves_it_readable(
+    settings: Path, tmp_path: Path, spotter: list[subprocess.Popen[str]]
+) -> None:
+    process = start("record", str(tmp_path / "recording"), "--config", str(settings), "--json", largest_file=12_000)
+    spotter.append(process)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert error.startswith("spotter: ")
+    assert "can't be written any more" in error
+    assert error.count("\n") == 1
+    assert len(read_recording(tmp_path / "recording")) > 3
+
+
+def test_a_full_disk_does_not_end_the_coaching(settings: Path, tmp_path: Path, spotter: list[subprocess.Popen[str]]) -> None:
+    # Room for the empty store and its lock, and for a few repetitions at most.
+    process = start("run", "--config", str(settings), "--duration", "4", "--json", largest_file=60_000)
+    spotter.append(process)
+    out, error = process.communicate(timeout=30)
+    assert process.returncode == 0, error
+    assert error.count("goes on without its session store") == 1
+    assert json.loads(out)["sets"][0]["reps"] >= 2
+    assert read_sessions(tmp_path / "sessions.sqlite")[0].status == "open"
+
+
+def test_a_video_in_place_of_a_camera_is_recorded_until_it_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_video(tmp_path / "black.mp4", seconds=1, rate_hz=10)
+    config = tmp_path / "spotter.toml"
+    config.write_text(f'[camera]\ntype = "file"\ndevice = "{tmp_path}/black.mp4"\n')
+    assert main(["record", str(tmp_path / "recording"), "--config", str(config)]) == 0
+    assert "spotter replay --recording" in capsys.readouterr().out
+    recording = read_recording(tmp_path / "recording")
+    assert 1 <= len(recording) <= 10
+    assert not any(message.present for message in recording)
+
+
+@pytest.mark.parametrize("duration", ["0", "-1", "soon", "nan"])
+def test_a_duration_is_a_positive_number(duration: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "--duration", duration])
+    assert stopped.value.code == 2
+    assert "--duration" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_written_stops_before_anything_moves(
+    settings: Path, tmp_path: Path, spotter: list[subprocess.Popen[str]]
+) -> None:
+    (tmp_path / "sessions.sqlite").mkdir()
+    process = start("run", "--config", str(settings), "--duration", "1")
+    spotter.append(process)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert error.startswith("spotter: ")
+    assert "store.path" in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "haptic.jsonl").read_text().splitlines()[-1] == '{"event": "off"}'
+
+
+def test_a_camera_that_is_absent_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "spotter.toml"
+    config.write_text('[camera]\ntype = "v4l2"\ndevice = "/dev/video99"\n')
+    assert main(["record", str(tmp_path / "recording"), "--config", str(config)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("spotter: ")
+    assert "/dev/video99" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "recording").exists()
