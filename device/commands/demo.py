@@ -1,0 +1,85 @@
+"""`spotter demo`: a session of the virtual trainee through the whole coach, with a film, plots and scores."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device import rows
+
+if TYPE_CHECKING:
+    from device.demo.run import DemoResult
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="coach the virtual trainee and score it against the truth",
+        description="Coach a virtual trainee over all exercises, from rendered pictures and simulated bands to spoken and felt "
+        "corrections that the trainee reacts to. Writes a film, the voice, a plot of each set and a summary, and prints the "
+        "scores against what the trainee really did.",
+        epilog="example: spotter demo --seed 7 --realtime\n         spotter demo --sets squat,lunge --reps 5 --out out/legs",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seed", type=int, default=1, help="the trainee, the room and all errors follow from it (default 1)")
+    parser.add_argument("--realtime", action="store_true", help="keep time with the clock instead of going as fast as it can")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where the files go (default out/demo-SEED)")
+    parser.add_argument("--sets", metavar="A,B,...", help="exercises to do, in order (default all, in random order)")
+    parser.add_argument("--reps", metavar="N", type=int, help="repetitions of every set, 1 to 30 (default 6 to 8)")
+    parser.add_argument("--no-film", action="store_true", help="make no film")
+    parser.add_argument("--config", metavar="FILE", help="settings file (TOML)")
+    parser.add_argument("--quiet", action="store_true", help="show nothing while it runs")
+    rows.add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from device.config import load_config
+    from device.demo.run import DemoOptions, run_demo
+    from device.screen import Screen
+
+    config = load_config(args.config)
+    _check(args)
+    options = DemoOptions(
+        seed=args.seed,
+        out=args.out or Path("out") / f"demo-{args.seed}",
+        sets=[name.strip() for name in args.sets.split(",")] if args.sets else None,
+        reps=args.reps,
+        realtime=args.realtime,
+        film=not args.no_film,
+    )
+    screen = Screen(config.budget, title=f"demo, seed {args.seed}", quiet=args.quiet)
+    result = run_demo(config, options, screen, (lambda _: None) if args.quiet else _note)
+    status = rows.show(result.figures, args)
+    if not args.json:
+        print(_files(result))
+    return status
+
+
+def _check(args: argparse.Namespace) -> None:
+    from device.errors import ConfigError
+
+    if args.seed < 0:
+        raise ConfigError(f"--seed must be 0 or more, not {args.seed}.")
+    if args.reps is not None and not 1 <= args.reps <= 30:
+        raise ConfigError(f"--reps must be 1 to 30, not {args.reps}.")
+
+
+def _note(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr, flush=True)
+
+
+def _files(result: DemoResult) -> str:
+    folder = result.folder
+    plots = len(list(folder.path.glob("set-*.png")))
+    lines = [
+        ("film", folder.film.name) if folder.film.is_file() else None,
+        ("voice", folder.voice.name) if folder.voice.is_file() else None,
+        (f"{plots} sets", "set-*.png") if plots else None,
+        ("summary", folder.summary.name),
+        ("recording", f"{folder.recording.name}/  (spotter replay --recording {folder.recording})"),
+    ]
+    listed = "\n".join(f"  {line[0]:10} {line[1]}" for line in lines if line is not None)
+    return f"{folder.path}:\n{listed}"
