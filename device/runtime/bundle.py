@@ -1,0 +1,179 @@
+"""The model bundle: one folder with the step's TFLite files and a manifest that says what they are.
+
+Nothing of it is used before all of it was checked. `write_manifest` is the other half, for the exporter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device.errors import BundleError
+from device.messages import EXERCISES
+from device.runtime.features import FeatureConstants
+from device.skeleton import JOINTS, LANDMARKS
+
+FORMAT = 1
+"""Version of the bundle's format; another one is refused."""
+MANIFEST = "manifest.json"
+STEPS = {"int8": "step_int8.tflite", "float": "step_float.tflite"}
+"""Precision of a step and the file that holds it."""
+
+_KEYS: dict[str, type] = {
+    "format": int,
+    "version": str,
+    "classes": list,
+    "landmarks": list,
+    "joints": list,
+    "features": dict,
+    "channels": int,
+    "dilations": list,
+    "files": dict,
+    "data": dict,
+    "scores": dict,
+    "seed": int,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A checked bundle. `manifest` is its whole manifest; `channels` and `dilations` size the encoder's rings."""
+
+    folder: Path
+    version: str
+    classes: tuple[str, ...]
+    constants: FeatureConstants
+    channels: int
+    dilations: tuple[int, ...]
+    manifest: Mapping[str, Any]
+
+    def step(self, precision: str) -> Path:
+        """File of the step in `precision`: int8 or float. Raises BundleError for any other."""
+        if precision not in STEPS:
+            raise BundleError(f"model precision {precision!r} is unknown; there are {', '.join(STEPS)}.")
+        return self.folder / STEPS[precision]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files, the manifest's own included."""
+        return sum((self.folder / name).stat().st_size for name in (*STEPS.values(), MANIFEST))
+
+
+def shipped_bundle() -> Path:
+    """Folder of the bundle that comes with the package."""
+    return Path(__file__).resolve().parent.parent / "models" / "coach"
+
+
+def load_bundle(folder: Path | str | None = None) -> Bundle:
+    """The bundle in `folder`, or the shipped one, checked whole: format, manifest, and the SHA-256 of each file.
+
+    Raises BundleError: what is wrong, in which file, and what to do.
+    """
+    where = Path(folder).expanduser() if folder else shipped_bundle()
+    manifest = _read_manifest(where / MANIFEST)
+    _check_files(where, manifest["files"])
+    return Bundle(
+        folder=where,
+        version=manifest["version"],
+        classes=tuple(manifest["classes"]),
+        constants=FeatureConstants.from_dict(manifest["features"]),
+        channels=manifest["channels"],
+        dilations=tuple(manifest["dilations"]),
+        manifest=manifest,
+    )
+
+
+def write_manifest(
+    folder: Path,
+    *,
+    version: str,
+    constants: FeatureConstants,
+    channels: int,
+    dilations: tuple[int, ...],
+    data: Mapping[str, Any],
+    scores: Mapping[str, float],
+    seed: int,
+) -> None:
+    """Describe the step files that lie in `folder`. `data`: what the model was trained on; `scores`: what it reached."""
+    manifest = {
+        "format": FORMAT,
+        "version": version,
+        "classes": list(EXERCISES),
+        "landmarks": list(LANDMARKS),
+        "joints": [joint.name for joint in JOINTS],
+        "features": constants.to_dict(),
+        "channels": channels,
+        "dilations": list(dilations),
+        "files": {name: sha256(folder / name) for name in STEPS.values()},
+        "data": dict(data),
+        "scores": dict(scores),
+        "seed": seed,
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(
+            f"{path}: can't be read ({error.strerror}). Name a bundle's folder in model.bundle, or leave it empty for the "
+            "shipped one; `make model` builds that anew."
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{path}: not valid JSON ({error}). {_INSTALL}") from error
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{path}: must hold a JSON object, not {type(manifest).__name__}. {_INSTALL}")
+    if manifest.get("format") != FORMAT:
+        raise BundleError(f"{path}: format {manifest.get('format')!r}, and this Spotter reads format {FORMAT}. {_INSTALL}")
+    wrong = sorted(set(_KEYS).symmetric_difference(manifest))
+    if wrong:
+        raise BundleError(f"{path}: keys {', '.join(wrong)} are missing or unknown. {_INSTALL}")
+    for key, kind in _KEYS.items():
+        if not isinstance(manifest[key], kind) or isinstance(manifest[key], bool):
+            raise BundleError(f"{path}: {key} must be {kind.__name__}, not {type(manifest[key]).__name__}. {_INSTALL}")
+    _check_meaning(path, manifest)
+    return manifest
+
+
+def _check_meaning(path: Path, manifest: dict[str, Any]) -> None:
+    if manifest["landmarks"] != list(LANDMARKS) or manifest["joints"] != [joint.name for joint in JOINTS]:
+        raise BundleError(f"{path}: made for another skeleton. {_INSTALL}")
+    classes = manifest["classes"]
+    if (
+        len(classes) < 2
+        or classes[-1] != "none"
+        or not all(isinstance(c, str) for c in classes)
+        or len(set(classes)) < len(classes)
+    ):
+        raise BundleError(f"{path}: classes must be different names, the last one none, not {classes!r}. {_INSTALL}")
+    sizes = [manifest["channels"], *manifest["dilations"]]
+    if not manifest["dilations"] or not all(type(n) is int and 1 <= n <= 1024 for n in sizes):
+        raise BundleError(f"{path}: channels and dilations must be whole numbers of 1 to 1024. {_INSTALL}")
+
+
+def _check_files(folder: Path, files: dict[str, Any]) -> None:
+    if set(files) != set(STEPS.values()):
+        raise BundleError(f"{folder / MANIFEST}: files must be {', '.join(STEPS.values())}, not {', '.join(files)}. {_INSTALL}")
+    for name, expected in files.items():
+        path = folder / name
+        try:
+            if not path.resolve(strict=True).is_relative_to(folder.resolve()):
+                raise BundleError(f"{path}: leads out of the bundle. {_INSTALL}")
+            found = sha256(path)
+        except OSError as error:
+            raise BundleError(f"{path}: can't be read ({error.strerror}). {_INSTALL}") from error
+        if found != expected:
+            raise BundleError(f"{path}: SHA-256 is {found[:12]}..., the manifest says {str(expected)[:12]}.... {_INSTALL}")
+
+
+_INSTALL = "Install the bundle again."

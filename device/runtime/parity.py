@@ -1,0 +1,63 @@
+"""Do the forms of one model agree? The streaming step against the 64-tick window, and int8 against float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from device.messages import Array
+from device.runtime.bundle import Bundle
+from device.runtime.model import OUTPUTS, Network, StepModel
+
+REFERENCE = Path("reference") / "window_float.tflite"
+"""Where the window form lies, beside the bundle's folder: it is for this check and never on an appliance's path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Int8 against float over the same ticks. `exercise`: share with the same exercise. `angle_rad`: largest difference
+    of a refined angle."""
+
+    exercise: float
+    angle_rad: float
+
+
+def reference_window(bundle: Bundle) -> Path:
+    """File of the window form that was exported with `bundle`."""
+    return bundle.folder.parent / REFERENCE
+
+
+def stream_window_difference(
+    bundle: Bundle, skeleton: Array, inertial: Array, *, runtime: str = "auto", every: int = 16
+) -> float:
+    """Largest difference of any output between the float step, fed tick by tick, and the float window over the last 64.
+
+    `skeleton` (T, 33, 11), `inertial` (T, 4, 8), T >= 64; every `every`-th tick from the 64th on is compared.
+    """
+    step = StepModel(bundle, runtime, "float")
+    window = Network(str(reference_window(bundle)), runtime)
+    length = window.shapes["skeleton"][1]
+    if len(skeleton) < length:
+        raise ValueError(f"{len(skeleton)} ticks are too few: the window takes {length}")
+    worst = 0.0
+    for t in range(len(skeleton)):
+        raw = step.step_raw(skeleton[t], inertial[t])
+        if t + 1 < length or (t + 1 - length) % every:
+            continue
+        span = slice(t + 1 - length, t + 1)
+        whole = window.run(skeleton=skeleton[None, span], inertial=inertial[None, span])
+        worst = max(worst, *(float(np.abs(raw[name] - whole[name]).max()) for name in OUTPUTS[:-1]))
+    return worst
+
+
+def int8_agreement(bundle: Bundle, skeleton: Array, inertial: Array, *, runtime: str = "auto") -> Agreement:
+    """How far the int8 step strays from the float step, each with its own past. Arrays as in `stream_window_difference`."""
+    small, exact = StepModel(bundle, runtime, "int8"), StepModel(bundle, runtime, "float")
+    same, worst = 0, 0.0
+    for nodes, bands in zip(skeleton, inertial, strict=True):
+        a, b = small.step_raw(nodes, bands), exact.step_raw(nodes, bands)
+        same += int(a["exercise"].argmax() == b["exercise"].argmax())
+        worst = max(worst, float(np.abs(a["angles"] - b["angles"]).max()))
+    return Agreement(same / len(skeleton), worst)

@@ -1,0 +1,1 @@
+"""Offline: data, model, training, quantising and the bundle that the device runs."""

@@ -1,0 +1,195 @@
+"""`python -m export.build`: from nothing to the bundle that the device runs, on a CPU, in under 40 minutes."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from device import rows
+from device.config import SignalsConfig
+from device.runtime import bundle, parity
+from device.runtime.features import FeatureConstants
+from export.clips import DEFAULT_CACHE, Clip, clips, fingerprint
+from export.convert import convert
+from export.dataset import Sampler, Session, emulated, observed, rendered, whole
+from export.landmark_noise import LandmarkNoise, fit_landmark_noise
+from export.model import Coach
+from export.train import Recipe, Scores, evaluate, standardise, train
+
+EMULATED, RENDERED, HELD_OUT = 1_000_000, 2_000_000, 3_000_000
+"""First seeds of the sessions to learn from and of those to judge by; far from any that a user would type."""
+CHUNK = 8
+"""Sessions that a worker makes in one go."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the bundle and print its figures; 1 when a limit is missed and --strict is given."""
+    args = _parser().parse_args(arguments)
+    console = Console(stderr=True)
+    torch.set_num_threads(args.processes)
+    with Progress(
+        TextColumn("{task.description:<34}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console,
+    ) as progress:  # fmt: skip
+        figures = _build(args, progress)
+    return rows.show(rows.report(figures, seed=args.seed, bundle=str(args.out)), args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export.build", description=__doc__, epilog="example: python -m export.build --out /tmp/coach --minutes 1"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=bundle.shipped_bundle(), help="the bundle's folder (default: the shipped one)"
+    )
+    parser.add_argument("--minutes", type=float, default=Recipe().minutes, help="how long to train (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=80, help="rendered clips to learn from (default: %(default)s)")
+    parser.add_argument("--sessions", type=int, default=160, help="emulated sessions to learn from (default: %(default)s)")
+    parser.add_argument("--held-out", type=int, default=10, help="rendered clips to judge by (default: %(default)s)")
+    parser.add_argument("--processes", type=int, default=2, help="processor cores to use (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of rendered clips (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=Recipe().seed, help="of weights and batches (default: %(default)s)")
+    rows.add_arguments(parser)
+    return parser
+
+
+def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
+    signals, constants = SignalsConfig(), FeatureConstants()
+    recipe = dataclasses.replace(Recipe(), minutes=args.minutes, seed=args.seed, threads=args.processes)
+    found = _clips(args, progress, range(RENDERED, RENDERED + args.clips), "render clips")
+    judged = _clips(args, progress, range(HELD_OUT, HELD_OUT + args.held_out), "render clips to judge by")
+
+    task = progress.add_task("fit the landmark noise", total=1, note="")
+    noise = fit_landmark_noise([observed(clip) for clip in found], seed=args.seed)
+    progress.update(task, completed=1)
+    sessions = _emulated(args, progress, noise, signals)
+
+    learned = [rendered(clip, signals) for clip in found]
+    held_out = [rendered(clip, signals) for clip in judged]
+    sampler = Sampler(sessions, learned, constants, ticks=recipe.ticks, share_rendered=recipe.share_rendered, seed=args.seed)
+    torch.manual_seed(args.seed)
+    coach = Coach()
+    standardise(coach, sampler)
+    task = progress.add_task("train", total=1, note="")
+    steps = train(
+        coach, sampler, recipe,
+        lambda p: progress.update(task, completed=p.done, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items())),
+    )  # fmt: skip
+
+    task = progress.add_task("export and check", total=1, note="")
+    scores = {"": evaluate(coach, held_out, constants), "_camera_only": evaluate(coach, held_out, constants, bands=False)}
+    data = {
+        "source": "virtual trainees",
+        "code": fingerprint(),
+        "rendered_clips": len(found),
+        "rendered_ticks": sum(map(len, learned)),
+        "emulated_sessions": len(sessions),
+        "emulated_ticks": sum(map(len, sessions)),
+        "held_out_clips": len(judged),
+        "steps": steps,
+        "minutes": args.minutes,
+    }
+    _write(args.out, coach, sampler, constants, data, _flat(scores), args.seed)
+    figures = _figures(args.out, scores, held_out, constants)
+    progress.update(task, completed=1)
+    return figures
+
+
+def _clips(args: argparse.Namespace, progress: Progress, seeds: range, title: str) -> list[Clip]:
+    task = progress.add_task(title, total=len(seeds), note="")
+    done = []
+    for clip in clips(seeds, args.cache, processes=args.processes):
+        done.append(clip)
+        progress.advance(task)
+    return sorted(done, key=lambda clip: clip.seed)
+
+
+def _emulated(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
+    task: TaskID = progress.add_task("make sessions", total=args.sessions, note="")
+    seeds = range(EMULATED, EMULATED + args.sessions)
+    done: list[Session] = []
+    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
+        chunks = [pool.submit(_chunk, seeds[i : i + CHUNK], noise, signals) for i in range(0, len(seeds), CHUNK)]
+        for chunk in chunks:
+            done += chunk.result()
+            progress.update(task, completed=len(done))
+    return done
+
+
+def _chunk(seeds: range, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
+    torch.set_num_threads(1)
+    return [emulated(seed, noise, signals) for seed in seeds]
+
+
+def _write(
+    folder: Path,
+    coach: Coach,
+    sampler: Sampler,
+    constants: FeatureConstants,
+    data: dict[str, object],
+    scores: dict[str, float],
+    seed: int,
+) -> None:
+    calibration = sampler.batch(64)
+    forms = convert(coach, calibration.skeleton, calibration.inertial)
+    reference = folder.parent / parity.REFERENCE
+    for path, content in (
+        (folder / bundle.STEPS["int8"], forms.step_int8),
+        (folder / bundle.STEPS["float"], forms.step_float),
+        (reference, forms.window_float),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    bundle.write_manifest(
+        folder,
+        version=f"{bundle.sha256(folder / bundle.STEPS['float'])[:8]}",
+        constants=constants,
+        channels=coach.shape.channels,
+        dilations=coach.shape.dilations,
+        data=data,
+        scores=scores,
+        seed=seed,
+    )
+
+
+def _flat(scores: dict[str, Scores]) -> dict[str, float]:
+    return {f"{name}{kind}": round(value, 4) for kind, s in scores.items() for name, value in dataclasses.asdict(s).items()}
+
+
+def _figures(folder: Path, scores: dict[str, Scores], held_out: Sequence[Session], constants: FeatureConstants) -> list[rows.Row]:
+    loaded = bundle.load_bundle(folder)
+    batches = [whole(session, constants) for session in held_out]
+    skeleton = np.concatenate([b.skeleton[0] for b in batches])
+    inertial = np.concatenate([b.inertial[0] for b in batches])
+    agreement = parity.int8_agreement(loaded, skeleton, inertial)
+    figures = []
+    for kind, s in scores.items():
+        figures += [
+            rows.row(f"exercise_tick_accuracy{kind}", s.exercise, at_least=0.95 if not kind else None),
+            rows.row(f"none_tick_accuracy{kind}", s.none),
+            rows.row(f"stage_tick_accuracy{kind}", s.stage),
+            rows.row(f"phase_error{kind}", s.phase),
+            rows.row(f"angle_score{kind}", 1 - s.angle, at_least=max(0.9, 1 - s.angle_raw) if not kind else None),
+            rows.row(f"angle_score_raw{kind}", 1 - s.angle_raw),
+            rows.row(f"angle_within_2_sigma{kind}", s.sigma),
+        ]
+    return [
+        *figures,
+        rows.row("int8_agreement", agreement.exercise, at_least=0.99),
+        rows.row("int8_angle_diff_deg", float(np.degrees(agreement.angle_rad)), "deg", at_most=2),
+        rows.row("stream_window_diff", parity.stream_window_difference(loaded, skeleton, inertial), at_most=1e-4),
+        rows.row("bundle_kb", loaded.size_bytes / 1000, "kB", at_most=300),
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

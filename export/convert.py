@@ -1,0 +1,192 @@
+"""From the trained network to the files that the device runs: PyTorch -> litert-torch -> ai-edge-quantizer -> TFLite.
+
+The float step keeps its weights as 16-bit floats (the network is rounded to them first, so all forms share the very
+same weights). The int8 step multiplies 8-bit weights by 8-bit activations in every weighted layer of encoder, reasoner
+and heads. The layer that says the exercise has the static range of its calibration; where an angle depends on it, a
+layer takes the range of its own input at each tick, for with a static one single ticks go wrong by 10 degrees and more.
+The angles of the landmarks, the fusion of a tick and the attention's soft-max stay float: they are few operations, and
+8 bits of a landmark's position are too coarse for an angle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from device.runtime.model import INPUTS, OUTPUTS
+from device.skeleton import N_BANDS, N_NODES
+from export.model import INERTIAL_FEATURES, SKELETON_FEATURES, Coach, CoachStep, CoachWindow, Shape
+
+WINDOW = 64
+"""Ticks of the window form (the paper's window); one more than the encoder's receptive field."""
+INT8_LAYERS = ".*(kernel|project|readout|Readout).*"
+"""Names of the operations that are quantised; those of Geometry and Fusion are not among them."""
+STATIC_LAYERS = ".*Linear_action.*"
+"""Those of them whose activations have the static range of the calibration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The network's forms as TFLite flat buffers. `window_float` is the reference for checks, not for the device."""
+
+    step_int8: bytes
+    step_float: bytes
+    window_float: bytes
+
+
+def rounded(coach: Coach) -> Coach:
+    """A copy in evaluation mode whose weights are numbers that a 16-bit float holds."""
+    copied = copy.deepcopy(coach).eval()
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.copy_(parameter.half().float())
+    return copied
+
+
+def convert(coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.float32]) -> Converted:
+    """All forms of `coach`.
+
+    `skeleton` (S, T, 33, 11), `inertial` (S, T, 4, 8): sequences on which the int8 step is calibrated.
+    """
+    coach = rounded(coach)
+    step = _to_tflite(CoachStep(coach), *_step_inputs(coach.shape))
+    window = _to_tflite(
+        CoachWindow(coach),
+        torch.zeros(1, WINDOW, N_NODES, SKELETON_FEATURES),
+        torch.zeros(1, WINDOW, N_BANDS, INERTIAL_FEATURES),
+    )
+    samples = list(_calibration_ticks(coach, skeleton, inertial))
+    return Converted(
+        _named(_quantised(step, samples), INPUTS, OUTPUTS),
+        _named(_with_half_weights(step), INPUTS, OUTPUTS),
+        _named(_with_half_weights(window), INPUTS[:2], OUTPUTS[:-1]),
+    )
+
+
+def _step_inputs(shape: Shape) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return (
+        torch.zeros(1, N_NODES, SKELETON_FEATURES),
+        torch.zeros(1, N_BANDS, INERTIAL_FEATURES),
+        torch.zeros(2 * len(shape.dilations), N_NODES, shape.channels),
+    )
+
+
+def _to_tflite(module: nn.Module, *inputs: torch.Tensor) -> bytes:
+    import litert_torch
+
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        litert_torch.convert(module.eval(), inputs).export(str(path))
+        return path.read_bytes()
+
+
+def _calibration_ticks(
+    coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.float32], ticks: int = 400
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Inputs of the step, taps included, at ticks spread over the sequences."""
+    rng = np.random.default_rng(0)
+    need = coach.shape.receptive_field
+    pad = max(0, need - skeleton.shape[1])
+    skeleton = np.pad(skeleton, ((0, 0), (pad, 0), (0, 0), (0, 0)))
+    inertial = np.pad(inertial, ((0, 0), (pad, 0), (0, 0), (0, 0)))
+    for _ in range(ticks):
+        s, t = int(rng.integers(len(skeleton))), int(rng.integers(need - 1, skeleton.shape[1]))
+        x, u = skeleton[s : s + 1, t - need + 1 : t + 1], inertial[s : s + 1, t - need + 1 : t + 1]
+        yield {
+            "args_0": np.ascontiguousarray(x[:, -1]),
+            "args_1": np.ascontiguousarray(u[:, -1]),
+            "args_2": _taps(coach, torch.from_numpy(x), torch.from_numpy(u)),
+        }
+
+
+@torch.no_grad()
+def _taps(coach: Coach, skeleton: torch.Tensor, inertial: torch.Tensor) -> NDArray[np.float32]:
+    _, at_nodes = coach.geometry(skeleton)
+    x = coach.fusion(skeleton, inertial, at_nodes)
+    taps = []
+    for layer, dilation in zip(coach.encoder, coach.shape.dilations, strict=True):
+        taps += [x[0, -1 - 2 * dilation], x[0, -1 - dilation]]
+        x = layer(x)
+    return torch.stack(taps).numpy()
+
+
+def _quantised(model: bytes, samples: Sequence[dict[str, NDArray[np.float32]]]) -> bytes:
+    from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe_manager
+    from ai_edge_quantizer.utils import qsv_utils
+
+    recipe = recipe_manager.RecipeManager()
+    # One scale for a whole matrix: tflite-runtime 2.14 reads a scale for each row in static layers only.
+    whole = qtyping.QuantGranularity.TENSORWISE
+    recipe.add_dynamic_config(INT8_LAYERS, qtyping.TFLOperationName.FULLY_CONNECTED, 8, granularity=whole)
+    recipe.add_static_config(STATIC_LAYERS, qtyping.TFLOperationName.FULLY_CONNECTED, 8, 8)
+    with _quiet():
+        # The quantiser's own calibration averages the samples' extremes, which cuts off whatever is above their average.
+        ranges = calibrator.Calibrator(bytes(model), num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+        ranges.calibrate({"serving_default": samples}, recipe)
+        tool = quantizer.Quantizer(bytearray(model))
+        tool.load_quantization_recipe(recipe.get_quantization_recipe())
+        return bytes(tool.quantize(ranges.get_model_qsvs()).quantized_model)
+
+
+def _with_half_weights(model: bytes) -> bytes:
+    from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
+
+    half = qtyping.OpQuantizationConfig(
+        weight_tensor_config=qtyping.TensorQuantizationConfig(16, dtype=qtyping.TensorDataType.FLOAT),
+        compute_precision=qtyping.ComputePrecision.FLOAT,
+        explicit_dequantize=True,
+    )
+    casting = algorithm_manager.AlgorithmName.FLOAT_CASTING
+    with _quiet():
+        tool = quantizer.Quantizer(bytearray(model))
+        tool.update_quantization_recipe(".*", qtyping.TFLOperationName.FULLY_CONNECTED, half, algorithm_key=casting)
+        return bytes(tool.quantize().quantized_model)
+
+
+def _named(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """The model with its inputs and outputs named and all other names dropped; they are a fifth of the file."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    content = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    signature = content.signatureDefs[0]
+    graph = content.subgraphs[0]
+    flatbuffer_utils.strip_strings(content)
+    for tensor in graph.tensors:
+        tensor.name = ""
+    for maps, names in ((signature.inputs, inputs), (signature.outputs, outputs)):
+        prefix = "args_" if maps is signature.inputs else "output_"
+        for entry in maps:
+            graph.tensors[entry.tensorIndex].name = names[int(_text(entry.name).removeprefix(prefix))]
+    content.signatureDefs = []
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(content))
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The converters print their progress by themselves, some of it from C++: keep it off the screen."""
+    saved = [os.dup(1), os.dup(2)]
+    with open(os.devnull, "wb") as sink, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            for number, duplicate in enumerate(saved, start=1):
+                os.dup2(duplicate, number)
+                os.close(duplicate)

@@ -1,0 +1,191 @@
+"""Sequences to learn from: signals on the tick grid with the truth beside them, made from virtual trainees.
+
+`emulated` sequences draw the pose estimator's errors from `LandmarkNoise`, `rendered` ones hold what it really found.
+Both go through `align.resample` and `features.node_features`, as on the appliance. `Sampler` draws batches and
+augments them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.config import SignalsConfig
+from device.messages import EXERCISES, NS_PER_S, Stage
+from device.runtime.align import Aligned, ImuTrack, PoseTrack, resample
+from device.runtime.features import FeatureConstants, node_features
+from device.sim.bands import true_imu
+from device.sim.script import plan_session
+from device.sim.trainee import TruthTrack, VirtualTrainee
+from device.skeleton import N_BANDS
+from export.augment import augmented
+from export.clips import Clip, clip_plan, clip_scene
+from export.landmark_noise import LandmarkNoise, Observed, true_pose
+
+IMU_HZ = 100.0
+MAX_ASYNCHRONY_S = 0.03
+"""What may be left between camera and bands after alignment."""
+POSE_RATES_HZ = (10.0, 12.0, 15.0, 15.0, 15.0, 20.0, 30.0)
+
+
+class Labels(NamedTuple):
+    """Truth on the ticks: `exercise`, `stage` (T,) indices, `phase` (T,) 0..1, `angles` (T, 12) rad, in (-pi/2, 3 pi/2]."""
+
+    exercise: NDArray[np.int64]
+    stage: NDArray[np.int64]
+    phase: NDArray[np.float32]
+    angles: NDArray[np.float32]
+
+    def at(self, index: Any) -> Labels:
+        """The labels of some ticks: each array indexed by `index`."""
+        return Labels(self.exercise[index], self.stage[index], self.phase[index], self.angles[index])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Session:
+    """One session: its signals on the tick grid and the truth."""
+
+    signals: Aligned
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels.stage)
+
+
+class Batch(NamedTuple):
+    """`skeleton` (B, T, 33, 11), `inertial` (B, T, 4, 8) float32 and the labels with leading (B, T)."""
+
+    skeleton: NDArray[np.float32]
+    inertial: NDArray[np.float32]
+    labels: Labels
+
+
+def emulated(seed: int, noise: LandmarkNoise, signals: SignalsConfig) -> Session:
+    """A session over all exercises, seen by the emulated estimator from a drawn place at a drawn rate."""
+    rng = np.random.default_rng((seed, 5))
+    trainee = VirtualTrainee(seed, plan_session(seed, variety=float(rng.integers(2))), deaf=True)
+    period = 1 / rng.choice(POSE_RATES_HZ)
+    seconds = np.arange(rng.uniform(0, period), trainee.duration_ns / NS_PER_S, period)
+    times = np.round(seconds * NS_PER_S).astype(np.int64)
+    truth = trainee.track(times)
+    pose, velocity = true_pose(truth.landmarks, clip_scene(seed).camera.rotation, seconds)
+    world, visibility, present = noise.emulate(rng, seconds, pose, velocity, truth.exercise)
+    return _session(seed, trainee, PoseTrack(times, world, visibility, present), signals)
+
+
+def rendered(clip: Clip, signals: SignalsConfig) -> Session:
+    """The session of a rendered clip."""
+    return _session(clip.seed, VirtualTrainee(clip.seed, clip_plan(clip.seed), deaf=True), clip.poses, signals)
+
+
+def observed(clip: Clip) -> Observed:
+    """A rendered clip beside its truth, to fit the landmark noise on."""
+    trainee = VirtualTrainee(clip.seed, clip_plan(clip.seed), deaf=True)
+    seconds = clip.poses.times_ns / NS_PER_S
+    truth = trainee.track(clip.poses.times_ns)
+    pose, velocity = true_pose(truth.landmarks, clip_scene(clip.seed).camera.rotation, seconds)
+    return Observed(
+        seconds, pose, velocity, np.asarray(clip.poses.world, np.float64), np.asarray(clip.poses.visibility, np.float64),
+        clip.poses.present, truth.exercise,
+    )  # fmt: skip
+
+
+def _session(seed: int, trainee: VirtualTrainee, poses: PoseTrack, signals: SignalsConfig) -> Session:
+    rng = np.random.default_rng((seed, 6))
+    count = int(trainee.duration_ns * signals.tick_hz / NS_PER_S)
+    sampled = np.arange(0, trainee.duration_ns, round(NS_PER_S / IMU_HZ), dtype=np.int64)
+    imu = true_imu(trainee, sampled, seed)
+    late = round(rng.uniform(-MAX_ASYNCHRONY_S, MAX_ASYNCHRONY_S) * NS_PER_S)
+    bands = [ImuTrack(sampled + late, imu[:, band]) for band in range(N_BANDS)]
+    ticks = np.round(np.arange(count) / signals.tick_hz * NS_PER_S).astype(np.int64)
+    return Session(resample(signals, 0, count, poses, bands), _labels(trainee.track(ticks)))
+
+
+def _labels(truth: TruthTrack) -> Labels:
+    # The model reads angles on a circle that is cut at -pi/2, where no joint goes.
+    angles = np.where(truth.angles > 1.5 * np.pi, truth.angles - 2 * np.pi, truth.angles)
+    return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), angles.astype(np.float32))
+
+
+def whole(session: Session, constants: FeatureConstants) -> Batch:
+    """A whole session as it is, as a batch of one."""
+    skeleton, inertial = node_features(constants, *session.signals)
+    return Batch(skeleton[None], inertial[None], session.labels.at(None))
+
+
+class Sampler:
+    """Draws augmented stretches of `ticks` ticks.
+
+    A stretch ends on a tick whose exercise was drawn by inverse frequency (eq. 8): every exercise is met equally often.
+    `share_rendered` of the stretches come from rendered sequences.
+    """
+
+    def __init__(
+        self,
+        emulated: Sequence[Session],
+        rendered: Sequence[Session],
+        constants: FeatureConstants,
+        *,
+        ticks: int,
+        share_rendered: float,
+        seed: int,
+    ) -> None:
+        self._pools = [_Pool(emulated, ticks), _Pool(rendered, ticks)]
+        self._constants = constants
+        self._ticks = ticks
+        self._share = share_rendered
+        self._rng = np.random.default_rng(seed)
+
+    def batch(self, size: int) -> Batch:
+        """`size` stretches."""
+        drawn = [self._stretch() for _ in range(size)]
+        skeleton, inertial, labels = zip(*drawn, strict=True)
+        return Batch(np.stack(skeleton), np.stack(inertial), Labels(*map(np.stack, zip(*labels, strict=True))))
+
+    def _stretch(self) -> tuple[NDArray[np.float32], NDArray[np.float32], Labels]:
+        rng = self._rng
+        session, end = self._pools[int(rng.random() < self._share)].draw(rng)
+        span = slice(end - self._ticks, end)
+        signals, labels = _stretch_of(session.signals, span), session.labels.at(span)
+        signals, angles = augmented(rng, signals, labels.angles)
+        skeleton, inertial = node_features(self._constants, *signals)
+        return skeleton, inertial, labels._replace(angles=angles)
+
+
+def _stretch_of(signals: Aligned, span: slice) -> Aligned:
+    return Aligned(
+        signals.world[span].copy(),
+        signals.visibility[span].copy(),
+        signals.pose_present[span].copy(),
+        signals.imu[span].copy(),
+        signals.imu_present[span].copy(),
+    )
+
+
+class _Pool:
+    """Where stretches may end, by exercise."""
+
+    def __init__(self, sequences: Sequence[Session], ticks: int) -> None:
+        self._sequences = sequences
+        owner = np.concatenate([np.full(len(s), i) for i, s in enumerate(sequences)])
+        tick = np.concatenate([np.arange(len(s)) for s in sequences])
+        exercise = np.concatenate([s.labels.exercise for s in sequences])
+        usable = tick >= ticks
+        self._ends = [np.stack([owner, tick], -1)[usable & (exercise == k)] for k in range(len(EXERCISES))]
+        # P_k = (1 / n_k) / sum(1 / n) for each tick of class k (eq. 8) gives each class as a whole the same share.
+        self._classes = [k for k, ends in enumerate(self._ends) if len(ends)]
+
+    def draw(self, rng: np.random.Generator) -> tuple[Session, int]:
+        """A sequence and the tick after the stretch's last one."""
+        ends = self._ends[self._classes[int(rng.integers(len(self._classes)))]]
+        owner, tick = ends[int(rng.integers(len(ends)))]
+        return self._sequences[owner], int(tick) + 1
+
+
+def in_repetition(labels: Labels) -> NDArray[np.bool_]:
+    """Ticks within a repetition, where the phase means something."""
+    return np.asarray(labels.stage != Stage.REST)

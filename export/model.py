@@ -1,0 +1,304 @@
+"""The network, top to bottom: fusion, encoder, reasoner, heads.
+
+B sequences, T ticks, N = 33 nodes, C channels. Both forms share every weight: `Coach` maps whole sequences
+(training, parity), `CoachStep` one tick and the taps of the encoder's ring buffers (what the device runs).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from device.messages import EXERCISES, Stage
+from device.skeleton import ADJACENCY, BAND_NODES, JOINT_NODES, JOINTS, N_BANDS, N_JOINTS, N_NODES
+
+SKELETON_FEATURES = 11
+"""p 3, v 3, alpha a 3, visibility, present."""
+INERTIAL_FEATURES = 8
+"""u 6, z, present."""
+EVERY_TICK = slice(None)
+PRESENT = -1
+"""Index of the flag that says whether the modality is there, in both feature vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of the network."""
+
+    channels: int = 40
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    heads: int = 4
+    node_summary: int = 6
+    action: int = 40
+    posture: int = 64
+    dropout: float = 0.3
+
+    @property
+    def receptive_field(self) -> int:
+        """Ticks that one output depends on: 63 with kernel 3 and dilations 1 to 16."""
+        return 1 + 2 * sum(self.dilations)
+
+
+class Heads(NamedTuple):
+    """What the network says of each tick; the leading dimensions are (B, T) or (1,)."""
+
+    exercise: Tensor  # (..., 6) logits
+    stage: Tensor  # (..., 4) logits
+    phase: Tensor  # (..., 2) sin, cos
+    angles: Tensor  # (..., 12) rad
+    log_sigma: Tensor  # (..., 12) log rad
+    importance: Tensor  # (..., 33), sums to 1
+
+
+def _constant(values: NDArray[np.floating[Any]]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+
+
+class Geometry(nn.Module):
+    """The angles that the landmarks themselves show: `skeleton.joint_angles` as a graph of static shapes.
+
+    Every angle is read as pi/2 + atan2(-cos, sin), whose cut lies at -pi/2, where no joint goes.
+    """
+
+    bones: Tensor
+    sagittal: Tensor
+    primary: Tensor
+    secondary: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        bones = np.zeros((2 * N_JOINTS + 1, N_NODES))
+        for i, joint in enumerate(JOINTS):
+            bones[i, joint.a] += 1
+            bones[i, joint.b] -= 1
+            bones[N_JOINTS + i, joint.c] += 1
+            bones[N_JOINTS + i, joint.b] -= 1
+        bones[-1, [23, 11]], bones[-1, [24, 12]] = 1, -1
+        first = [JOINT_NODES.index(node) == i for i, node in enumerate(JOINT_NODES)]
+        scatter = np.zeros((2, N_NODES, N_JOINTS))
+        for i, node in enumerate(JOINT_NODES):
+            scatter[0 if first[i] else 1, node, i] = 1
+        self.register_buffer("bones", _constant(bones), persistent=False)
+        self.register_buffer("sagittal", _constant(np.array([j.sagittal for j in JOINTS])), persistent=False)
+        self.register_buffer("primary", _constant(scatter[0]), persistent=False)
+        self.register_buffer("secondary", _constant(scatter[1]), persistent=False)
+
+    def forward(self, skeleton: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., 33, 11) -> angles (..., 12) rad, zero where no pose is present; the same at their nodes (..., 33, 2)."""
+        present = skeleton[..., 0, PRESENT:]  # (..., 1)
+        bone = F.linear(skeleton[..., 0:3].transpose(-1, -2), self.bones)  # (..., 3, 25)
+        left = bone[..., -1:]
+        left = left / torch.sqrt((left * left).sum(-2, keepdim=True) + 1e-9)  # (..., 3, 1)
+        u, v = bone[..., :N_JOINTS], bone[..., N_JOINTS : 2 * N_JOINTS]  # (..., 3, 12)
+        u = u - self.sagittal * (u * left).sum(-2, keepdim=True) * left
+        v = v - self.sagittal * (v * left).sum(-2, keepdim=True) * left
+        ux, uy, uz = u[..., 0, :], u[..., 1, :], u[..., 2, :]
+        vx, vy, vz = v[..., 0, :], v[..., 1, :], v[..., 2, :]
+        cx, cy, cz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx  # u x v, (..., 12)
+        signed = cx * left[..., 0, :] + cy * left[..., 1, :] + cz * left[..., 2, :]
+        unsigned = torch.sqrt(cx * cx + cy * cy + cz * cz + 1e-12)
+        sine = self.sagittal * signed + (1 - self.sagittal) * unsigned
+        cosine = ux * vx + uy * vy + uz * vz
+        angles = (math.pi / 2 + torch.atan2(-cosine, sine)) * present
+        at_nodes = torch.stack((F.linear(angles, self.primary), F.linear(angles, self.secondary)), -1)
+        return angles, at_nodes
+
+
+class Fusion(nn.Module):
+    """Both modalities on the nodes. f = p + (sigmoid(W u) - 1/2) where there is an IMU and f = p where there is
+    none (eq. 15; the half makes the correction vanish with its signal), beside the concatenation p || u (eq. 14),
+    whose linear embedding is the sum of one of each part.
+    """
+
+    scatter: Tensor
+    skeleton_scale: Tensor
+    inertial_scale: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        scatter = np.zeros((N_NODES, N_BANDS))
+        scatter[list(BAND_NODES), range(N_BANDS)] = 1
+        self.register_buffer("scatter", _constant(scatter), persistent=False)
+        self.register_buffer("skeleton_scale", torch.ones(SKELETON_FEATURES))
+        self.register_buffer("inertial_scale", torch.ones(INERTIAL_FEATURES))
+        self.position = nn.Linear(SKELETON_FEATURES + 2, channels, bias=False)
+        self.motion = nn.Linear(INERTIAL_FEATURES, channels, bias=False)
+        self.correction = nn.Linear(INERTIAL_FEATURES - 1, 3, bias=False)
+        self.node = nn.Parameter(torch.randn(N_NODES, channels) * 0.5)
+
+    def forward(self, skeleton: Tensor, inertial: Tensor, angles: Tensor) -> Tensor:
+        """(..., 33, 11), (..., 4, 8), (..., 33, 2) -> (..., 33, C)."""
+        skeleton, inertial = skeleton * self.skeleton_scale, inertial * self.inertial_scale
+        u = F.linear(inertial.transpose(-1, -2), self.scatter).transpose(-1, -2)  # (..., 33, 8): eq. 4 at its nodes
+        corrected = skeleton[..., 0:3] + u[..., PRESENT:] * (torch.sigmoid(self.correction(u[..., :PRESENT])) - 0.5)
+        f = torch.cat((corrected, skeleton[..., 3:], angles), -1)  # (..., 33, 13)
+        fused: Tensor = self.position(f) + self.motion(u) + self.node
+        return fused
+
+
+class TemporalLayer(nn.Module):
+    """Eq. 5, kernel 3, causal, the same at every node: H_t = H_t + relu(W [H_(t-2d), H_(t-d), H_t] + b)."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.kernel = nn.Linear(3 * channels, channels)
+
+    def step(self, far: Tensor, near: Tensor, now: Tensor) -> Tensor:
+        """(..., 33, C) three times -> (..., 33, C)."""
+        return now + F.relu(self.kernel(torch.cat((far, near, now), -1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, 33, C) -> (B, T, 33, C); before the sequence there are zeros, as in empty ring buffers."""
+        ticks, d = x.shape[1], self.dilation
+        padded = F.pad(x, (0, 0, 0, 0, 2 * d, 0))
+        return self.step(padded[:, :ticks], padded[:, d : d + ticks], x)
+
+
+class Attention(nn.Module):
+    """Eq. 6: dense attention over the body graph, masked to each node's neighbours and itself, several heads."""
+
+    mask: Tensor
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.width = heads, channels // heads
+        self.project = nn.Linear(channels, channels)
+        self.sender = nn.Parameter(torch.randn(heads, 1, self.width) * 0.3)
+        self.receiver = nn.Parameter(torch.randn(heads, 1, self.width) * 0.3)
+        self.register_buffer("mask", _constant(np.where(ADJACENCY, 0.0, -1e4)), persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(M, 33, C) -> (M, 33, C) and the attention averaged over heads (M, 33 receivers, 33 senders)."""
+        h = self.project(x)  # (M, 33, C)
+        h = h.reshape(-1, N_NODES, self.heads, self.width).transpose(1, 2)  # (M, heads, 33, width)
+        to = (h * self.receiver).sum(-1, keepdim=True)  # (M, heads, 33, 1)
+        of = (h * self.sender).sum(-1, keepdim=True).transpose(-1, -2)  # (M, heads, 1, 33)
+        alpha = torch.softmax(F.leaky_relu(to + of, 0.2) + self.mask, -1)  # (M, heads, 33, 33)
+        out = torch.matmul(alpha, h).transpose(1, 2).reshape(-1, N_NODES, self.heads * self.width)
+        return x + F.relu(out), alpha.mean(1)
+
+
+class Reasoner(nn.Module):
+    """Two layers of graph attention, dropout after the second, and one attention that reads the nodes out.
+
+    The importance of a node is the read-out's attention carried back through both layers (attention roll-out).
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.first = Attention(shape.channels, shape.heads)
+        self.second = Attention(shape.channels, shape.heads)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.readout = nn.Linear(shape.channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(M, 33, C) -> nodes (M, 33, C), pooled (M, C), importance (M, 33)."""
+        x, alpha1 = self.first(x)
+        x, alpha2 = self.second(x)
+        x = self.dropout(x)
+        beta = torch.softmax(self.readout(x).transpose(-1, -2), -1)  # (M, 1, 33)
+        pooled = torch.matmul(beta, x)[:, 0]  # (M, C)
+        importance = torch.matmul(torch.matmul(beta, alpha2), alpha1)[:, 0]  # (M, 33)
+        return x, pooled, importance
+
+
+class Readout(nn.Module):
+    """The heads. A refined angle is the landmarks' own angle plus a correction read at the joint's node and from the
+    whole body; with no pose the correction is all there is.
+    """
+
+    select: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        select = np.zeros((N_JOINTS, N_NODES))
+        select[range(N_JOINTS), list(JOINT_NODES)] = 1
+        self.register_buffer("select", _constant(select), persistent=False)
+        self.summary = nn.Linear(shape.channels, shape.node_summary)
+        self.action = nn.Linear(N_NODES * shape.node_summary + shape.channels, shape.action)
+        self.posture = nn.Linear(N_NODES * shape.node_summary + shape.channels, shape.posture)
+        self.exercise = nn.Linear(shape.action, len(EXERCISES))
+        self.stage = nn.Linear(shape.action, len(Stage))
+        self.phase = nn.Linear(shape.action, 2)
+        self.body_angle = nn.Linear(shape.posture, 2 * N_JOINTS)
+        self.joint_angle = nn.Parameter(torch.zeros(2, shape.channels, N_JOINTS))
+        # No correction at first: training starts from the angles that the landmarks show.
+        nn.init.zeros_(self.body_angle.weight)
+        nn.init.zeros_(self.body_angle.bias)
+
+    def forward(self, nodes: Tensor, pooled: Tensor, importance: Tensor, shown: Tensor) -> Heads:
+        """(M, 33, C), (M, C), (M, 33) and the shown angles (M, 12) -> heads with leading dimension M."""
+        flat = F.relu(self.summary(nodes)).reshape(-1, N_NODES * self.summary.out_features)
+        body = torch.cat((flat, pooled), -1)
+        action, posture = F.relu(self.action(body)), F.relu(self.posture(body))  # (M, 40), (M, 64)
+        of_body = self.body_angle(posture)  # (M, 24)
+        at_joint = F.linear(nodes.transpose(-1, -2), self.select)  # (M, C, 12)
+        correction = of_body[:, :N_JOINTS] + (at_joint * self.joint_angle[0]).sum(-2)
+        log_sigma = of_body[:, N_JOINTS:] + (at_joint * self.joint_angle[1]).sum(-2) - 2.0
+        return Heads(self.exercise(action), self.stage(action), self.phase(action), shown + correction, log_sigma, importance)
+
+
+class Coach(nn.Module):
+    """Whole sequences: skeleton (B, T, 33, 11), inertial (B, T, 4, 8) -> heads of every tick (B, T, ...)."""
+
+    def __init__(self, shape: Shape | None = None) -> None:
+        super().__init__()
+        self.shape = shape or Shape()
+        self.geometry = Geometry()
+        self.fusion = Fusion(self.shape.channels)
+        self.encoder = nn.ModuleList(TemporalLayer(self.shape.channels, d) for d in self.shape.dilations)
+        self.reasoner = Reasoner(self.shape)
+        self.readout = Readout(self.shape)
+
+    def forward(self, skeleton: Tensor, inertial: Tensor, at: slice = EVERY_TICK) -> Heads:
+        """Heads of the ticks `at`; the encoder always reads the whole sequence."""
+        shown, at_nodes = self.geometry(skeleton)
+        x = self.fusion(skeleton, inertial, at_nodes)  # (B, T, 33, C)
+        for layer in self.encoder:
+            x = layer(x)
+        x, shown = x[:, at], shown[:, at]  # (B, T', ...)
+        batch, ticks = x.shape[:2]
+        reasoned = self.reasoner(x.reshape(batch * ticks, N_NODES, -1))
+        heads = self.readout(*reasoned, shown.reshape(batch * ticks, N_JOINTS))
+        return Heads(*(head.reshape(batch, ticks, -1) for head in heads))
+
+
+class CoachWindow(nn.Module):
+    """A window of ticks, re-run whole: skeleton (1, 64, 33, 11), inertial (1, 64, 4, 8) -> heads (1, ...) of the last."""
+
+    def __init__(self, coach: Coach) -> None:
+        super().__init__()
+        self.coach = coach
+
+    def forward(self, skeleton: Tensor, inertial: Tensor) -> tuple[Tensor, ...]:
+        heads = self.coach(skeleton, inertial, slice(skeleton.shape[1] - 1, None))
+        return tuple(head[:, 0] for head in heads)
+
+
+class CoachStep(nn.Module):
+    """One tick: skeleton (1, 33, 11), inertial (1, 4, 8), taps (2 L, 33, C) -> heads (1, ...), states (L, 33, C).
+
+    Taps 2l and 2l+1 are the input of layer l as it was 2d and d ticks ago; states[l] is that input now.
+    """
+
+    def __init__(self, coach: Coach) -> None:
+        super().__init__()
+        self.coach = coach
+
+    def forward(self, skeleton: Tensor, inertial: Tensor, taps: Tensor) -> tuple[Tensor, ...]:
+        shown, at_nodes = self.coach.geometry(skeleton)
+        x = self.coach.fusion(skeleton, inertial, at_nodes)
+        states = []
+        for i, layer in enumerate(self.coach.encoder):
+            states.append(x)
+            x = layer.step(taps[2 * i : 2 * i + 1], taps[2 * i + 1 : 2 * i + 2], x)  # type: ignore[operator]
+        heads = self.coach.readout(*self.coach.reasoner(x), shown)
+        return (*heads, torch.cat(states, 0))

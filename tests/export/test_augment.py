@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the export extra is not installed")
+
+from device.runtime.align import Aligned
+from device.sim.bands import perfect_sensors, true_imu
+from device.sim.trainee import VirtualTrainee
+from device.skeleton import MIRRORED_NODES, N_BANDS, joint_angles
+from export.augment import MIRRORED_BANDS, augmented, mirrored
+
+TIMES = np.arange(5_000_000_000, 20_000_000_000, 10_000_000, dtype=np.int64)
+
+
+class Mirrored:
+    """A trainee in a mirror that stands along the world's x axis."""
+
+    def __init__(self, trainee: VirtualTrainee) -> None:
+        self._trainee = trainee
+        self.start_ns, self.duration_ns = trainee.start_ns, trainee.duration_ns
+
+    def segments(self, times_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        positions, rotations = self._trainee.segments(times_ns)
+        mirror = np.diag([1.0, -1.0, 1.0])
+        return positions[:, MIRRORED_BANDS] @ mirror, mirror @ rotations[:, MIRRORED_BANDS] @ mirror
+
+
+def stretch(ticks: int = 90) -> Aligned:
+    rng = np.random.default_rng(0)
+    world = rng.normal(size=(ticks, 33, 3)).astype(np.float32)
+    imu = rng.normal(size=(ticks, 4, 6)).astype(np.float32)
+    return Aligned(world, np.ones((ticks, 33), np.float32), np.ones(ticks, bool), imu, np.ones((ticks, 4), bool))
+
+
+def test_mirrored_bands_read_what_the_bands_of_a_mirrored_trainee_would() -> None:
+    trainee = VirtualTrainee(7, deaf=True)
+    imu = true_imu(trainee, TIMES, 0, perfect_sensors())
+    n = len(TIMES)
+    signals = Aligned(
+        np.zeros((n, 33, 3), np.float32), np.ones((n, 33), np.float32), np.ones(n, bool), imu, np.ones((n, 4), bool)
+    )
+    seen, _ = mirrored(signals, np.zeros((n, 12), np.float32))
+    np.testing.assert_allclose(seen.imu, true_imu(Mirrored(trainee), TIMES, 0, perfect_sensors()), atol=2e-3)
+
+
+def test_a_mirrored_body_has_the_mirrored_angles() -> None:
+    signals = stretch()
+    seen, angles = mirrored(signals, joint_angles(signals.world).astype(np.float32))
+    np.testing.assert_allclose(joint_angles(seen.world), angles, atol=1e-4)
+    assert list(MIRRORED_NODES)[15] == 16
+
+
+def test_every_mix_of_modalities_is_met_and_the_truth_stays() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.tile(np.linspace(0.1, 1.2, 12, dtype=np.float32), (90, 1))
+    worn, blind, untouched = set(), 0, 0
+    for _ in range(200):
+        seen, angles = augmented(rng, stretch(), truth)
+        worn.add(int(seen.imu_present[0].sum()))
+        blind += not seen.pose_present.any()
+        untouched += bool(seen.pose_present.all() and seen.imu_present.all())
+        assert np.isfinite(seen.world).all()
+        assert set(angles[0]) == set(truth[0])
+    assert worn == set(range(N_BANDS + 1))
+    assert 5 < blind < 60
+    assert untouched > 30

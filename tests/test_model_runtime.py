@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device.errors import BundleError
+from device.messages import Array
+from device.runtime import parity
+from device.runtime.bundle import MANIFEST, Bundle, load_bundle, shipped_bundle
+from device.runtime.model import StepModel, available_runtimes
+
+pytestmark = pytest.mark.skipif(not (shipped_bundle() / MANIFEST).exists(), reason="no bundle was built: make model")
+TICKS = 160
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return load_bundle()
+
+
+@pytest.fixture(scope="module")
+def features() -> tuple[Array, Array]:
+    """A body that sways, with bands; the bands are lost half-way."""
+    rng = np.random.default_rng(0)
+    seconds = np.arange(TICKS)[:, None, None] / 30
+    posture = rng.normal(0, 0.7, (1, 33, 3)) + 0.3 * np.sin(2 * seconds + rng.uniform(0, 6, (1, 33, 3)))
+    skeleton = np.concatenate([posture, rng.normal(0, 0.1, (TICKS, 33, 6)), np.ones((TICKS, 33, 2))], -1)
+    inertial = rng.normal(0, 0.4, (TICKS, 4, 8))
+    inertial[..., 7] = 1
+    inertial[TICKS // 2 :] = 0
+    return skeleton.astype(np.float32), inertial.astype(np.float32)
+
+
+def outputs(model: StepModel, features: tuple[Array, Array]) -> Array:
+    rows = []
+    for t, (nodes, bands) in enumerate(zip(*features, strict=True)):
+        e = model.step(nodes, bands, t, t)
+        rows.append(np.concatenate([e.exercise, e.stage, e.angles, e.angle_sigma, e.importance]))
+    return np.stack(rows)
+
+
+def test_an_estimate_is_made_of_probabilities_and_finite_angles(bundle: Bundle, features: tuple[Array, Array]) -> None:
+    model = StepModel(bundle)
+    for t in range(70):
+        estimate = model.step(features[0][t], features[1][t], 1000 + t, t)
+    assert (estimate.t_ns, estimate.seq) == (1069, 69)
+    for distribution in (estimate.exercise, estimate.stage, estimate.importance):
+        assert distribution.sum() == pytest.approx(1, abs=1e-3)
+        assert (distribution >= 0).all()
+    assert estimate.exercise.shape == (len(model.classes),)
+    assert estimate.importance.shape == (33,)
+    assert 0 <= estimate.phase < 1
+    assert np.isfinite(estimate.angles).all()
+    assert (estimate.angle_sigma > 0).all()
+
+
+def test_the_past_matters_until_it_is_reset(bundle: Bundle, features: tuple[Array, Array]) -> None:
+    model = StepModel(bundle, precision="float")
+    first = outputs(model, features)
+    again = outputs(model, features)
+    model.reset()
+    fresh = outputs(model, features)
+    np.testing.assert_array_equal(first, fresh)
+    assert np.abs(first[0] - again[0]).max() > 1e-4
+
+
+def test_absent_modalities_give_finite_estimates(bundle: Bundle) -> None:
+    model = StepModel(bundle)
+    nothing = np.zeros((33, 11), np.float32), np.zeros((4, 8), np.float32)
+    for t in range(5):
+        estimate = model.step(*nothing, t, t)
+    assert np.isfinite(estimate.angles).all()
+    assert np.isfinite(estimate.angle_sigma).all()
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tflite_runtime"])
+def test_stream_and_window_say_the_same(bundle: Bundle, features: tuple[Array, Array], runtime: str) -> None:
+    if runtime not in available_runtimes():
+        pytest.skip(f"{runtime} is not installed")
+    if not parity.reference_window(bundle).exists():
+        pytest.skip("the window form was not built: make model")
+    assert parity.stream_window_difference(bundle, *features, runtime=runtime) <= 1e-4
+
+
+def test_the_window_form_really_reads_the_past(bundle: Bundle, features: tuple[Array, Array]) -> None:
+    if not parity.reference_window(bundle).exists():
+        pytest.skip("the window form was not built: make model")
+    shifted = np.roll(features[0], 7, axis=0), features[1]
+    step = StepModel(bundle, precision="float")
+    a = outputs(step, features)
+    step.reset()
+    assert np.abs(a[100] - outputs(step, shifted)[100]).max() > 1e-3
+
+
+@pytest.mark.parametrize("precision", ["int8", "float"])
+def test_both_runtimes_say_the_same(bundle: Bundle, features: tuple[Array, Array], precision: str) -> None:
+    if len(available_runtimes()) < 2:
+        pytest.skip("only one TFLite runtime is installed")
+    a, b = (outputs(StepModel(bundle, runtime, precision), features) for runtime in available_runtimes())
+    # Integer kernels round their products differently; a step of the last bit travels through the network.
+    assert np.abs(a - b).max() < (0.05 if precision == "int8" else 1e-4)
+
+
+def test_an_unknown_runtime_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="'onnx' is unknown"):
+        StepModel(bundle, runtime="onnx")
+
+
+def test_a_model_of_another_shape_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    step = bundle.step("int8")
+    (tmp_path / step.name).write_bytes(parity.reference_window(bundle).read_bytes())
+    strange = Bundle(tmp_path, "0", bundle.classes, bundle.constants, bundle.channels, bundle.dilations, bundle.manifest)
+    with pytest.raises(BundleError, match="Install the bundle that belongs"):
+        StepModel(strange)
+
+
+def test_a_file_that_is_no_model_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / bundle.step("int8").name).write_bytes(b"not a model")
+    strange = Bundle(tmp_path, "0", bundle.classes, bundle.constants, bundle.channels, bundle.dilations, bundle.manifest)
+    with pytest.raises(BundleError, match="no TFLite model"):
+        StepModel(strange)
