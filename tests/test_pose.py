@@ -85,3 +85,29 @@ def test_without_mediapipe_the_error_names_the_package(monkeypatch: pytest.Monke
 def test_opening_leaves_the_terminal_quiet(capfd: pytest.CaptureFixture[str], frames: list[Frame]) -> None:
     poses(frames[:2])
     assert capfd.readouterr().err == ""
+
+
+@needs_mediapipe
+def test_of_two_people_one_is_followed_all_along() -> None:
+    pictures = []
+    for seed in (SEED, SEED + 1):
+        # Both stand where their walk in has led them to, cut out of the middle of their pictures.
+        with VirtualCamera(CameraConfig(type="virtual"), VirtualTrainee(seed), session_scene(seed)) as camera:
+            camera.skip_to(9_000_000_000)
+            pictures.append([camera.read().pixels[:, 160:480] for _ in range(8)])
+    both = [np.concatenate(halves, axis=1) for halves in zip(*pictures, strict=True)]
+    found = poses([Frame(i * 66_000_000, 0, i, np.ascontiguousarray(p)) for i, p in enumerate(both)])
+    assert all(pose.present for pose in found)
+    middles = np.array([pose.image[[NODE["left_hip"], NODE["right_hip"]], 0].mean() for pose in found])
+    assert (middles < 0.5).all() or (middles > 0.5).all()
+
+
+@needs_mediapipe
+def test_who_leaves_the_picture_is_lost_and_who_comes_back_is_found(frames: list[Frame]) -> None:
+    empty = np.full_like(frames[0].pixels, 120)
+    pixels = [f.pixels for f in frames] + [empty] * 6 + [f.pixels for f in frames]
+    found = poses([Frame(i * 66_000_000, 0, i, p) for i, p in enumerate(pixels)])
+    present = [pose.present for pose in found]
+    assert all(present[:6])
+    assert not any(present[8:12])
+    assert all(present[14:])
