@@ -3,16 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM_PACKAGES := python3-venv ffmpeg libgl1 libglib2.0-0 libegl1 libgles2 libportaudio2
 ARGS ?=
+SEEDS ?= 101 102 103 104 105 106 107 108 109 110
 RUN_SETUP := .venv/run.stamp
 TEST_SETUP := .venv/test.stamp
 
-.PHONY: help demo test lint unit model voice picture clean
+.PHONY: help demo test lint unit model voice figures picture clean
 
 help:
 	@echo "make demo     the virtual trainee's session, live in the terminal; pictures and film in out/ (ARGS='--seed 7')"
 	@echo "make test     linters, types, import rules and tests"
 	@echo "make model    rebuild the shipped model bundle from the virtual trainee (under 40 minutes on two cores)"
 	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
+	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 25 minutes)"
 	@echo "make picture  draw docs/demo.png anew"
 
 demo: $(RUN_SETUP)
@@ -34,6 +36,9 @@ model: $(TEST_SETUP)
 
 voice: $(RUN_SETUP)
 	$(BIN)/python -m device.voice.make
+
+figures: $(RUN_SETUP)
+	$(BIN)/python -m device.demo.figures $(SEEDS) --out docs/figures.md
 
 picture: $(RUN_SETUP)
 	$(BIN)/python -m device.demo.picture docs/demo.png

@@ -54,6 +54,12 @@ def row(name: str, value: float | None, unit: str = "", *, at_least: float | Non
     return Row(name, measured, unit, " and ".join(limits) or None, ok)
 
 
+def within(value: float, limit: str | None) -> bool:
+    """Whether `value` keeps a row's `limit`, as text."""
+    bounds = [part.split() for part in limit.split(" and ")] if limit else []
+    return all(value >= float(bound) if sense == ">=" else value <= float(bound) for sense, bound in bounds)
+
+
 def report(rows: list[Row], *, seed: int | None = None, bundle: str | None = None) -> Report:
     """`rows` as measured on this machine."""
     return Report(tuple(rows), machine(), seed, bundle)

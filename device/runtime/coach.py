@@ -11,7 +11,7 @@ is said whose uncertainty is as large as itself.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from device.config import CoachConfig
 from device.exercises import CueRule, Exercise
@@ -28,7 +28,7 @@ PLAIN = math.radians(6.0)
 """Excess over the threshold, on top of the uncertainty, that need not wait for its window's end."""
 FULL_EXCESS = math.radians(20.0)
 """Excess over the threshold at which the vibration is at its strongest."""
-PRAISE_SHARE = 0.5
+PRAISE_SHARE = 2 / 3
 """A joint whose windows stay below this share of the threshold is put right."""
 PRAISE_REPETITIONS = 2
 
@@ -235,26 +235,14 @@ class Coach:
         return self._known((number, plural if plural in self._prompts.texts else "repetitions"))
 
     def _main_error(self, exercise: Exercise) -> CueRule | None:
-        """The rule with the most left above the threshold, among those that were said and not put right."""
-        open_rules = {key[0] for key, c in self._memory.corrections.items() if not c.praised}
+        """The rule with the most left above the threshold, among those that were said and still wrong at the end."""
+        open_rules = {key[0] for key, c in self._memory.corrections.items() if not c.good}
         if not open_rules:
             return None
         return exercise.cues[max(sorted(open_rules), key=lambda r: self._memory.excess.get(r, 0.0))]
 
     def _say(self, t_ns: int, cue: Cue) -> list[Said]:
-        cue = Cue(
-            t_ns,
-            0,
-            cue.kind,
-            cue.exercise,
-            cue.joint,
-            cue.sign,
-            cue.text,
-            cue.prompts,
-            cue.deviation_rad,
-            cue.bands,
-            cue.intensity,
-        )
+        cue = replace(cue, t_ns=t_ns)
         over_ns = t_ns + self._prompts.duration_ns(cue.prompts) + _BREATH_NS
         self._free_ns = max(over_ns, t_ns + self._between_ns)
         return [cue, Speech(t_ns, 0, cue.prompts, cue.text)] if cue.prompts else [cue]
