@@ -107,6 +107,11 @@ class Screen:
         else:
             print(self._line(progress, elapsed_s, total_s), file=self._stream, flush=True)
 
+    def note(self, what: str) -> None:
+        """Say what is being done while there is nothing to show."""
+        if not self._quiet:
+            print(f"{what} ...", file=self._stream, flush=True)
+
     def latencies(self) -> dict[str, tuple[float, float, float]]:
         """(median, maximum, budget) in ms of every section that was timed."""
         return {

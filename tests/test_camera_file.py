@@ -53,6 +53,14 @@ def test_a_frame_is_timed_at_mid_exposure(tmp_path):
     assert frame.sigma_ns == pytest.approx(10 * MS / np.sqrt(12), rel=1e-3)
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_pictures_that_are_to_be_turned_are_turned(tmp_path):
+    lying, upright = write_video(tmp_path / "lying.mp4"), tmp_path / "upright.mp4"
+    turn = ["-c", "copy", "-metadata:s:v", "rotate=90"]
+    subprocess.run(["ffmpeg", "-loglevel", "error", "-i", lying, *turn, upright], check=True, stdin=subprocess.DEVNULL)
+    assert {frame.pixels.shape for frame in read_all(camera(upright))} == {(64, 48, 3)}
+
+
 def test_pixels_are_rgb(tmp_path):
     writer = cv2.VideoWriter(str(tmp_path / "red.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     writer.write(np.full((48, 64, 3), (0, 0, 255), np.uint8))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from device.config import Config, with_settings
-from device.demo.log import LogBook, SessionLog
 from device.demo.loop import POSE_LATENCY_NS, Ears, Moment, ObservedModel, lockstep
 from device.demo.scores import SessionTruth, coaching_rows, injected_errors
 from device.demo.stage import Staging, set_stage
@@ -17,6 +16,7 @@ from device.drivers.imu_none import NoImu
 from device.drivers.imu_virtual import VirtualImu
 from device.errors import EndOfStream, ExerciseError
 from device.messages import EXERCISES, NS_PER_S, Array, Cue, Estimate, ImuBatch, Pose, Sensed
+from device.report.log import LogBook, SessionLog
 from device.runtime.core import Core
 from device.runtime.features import FeatureConstants
 from device.runtime.live import play

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from device.config import CoachConfig
-from device.demo.log import SessionLog
 from device.demo.scores import (
     InjectedError,
     SessionTruth,
@@ -26,6 +25,7 @@ from device.demo.scores import (
 )
 from device.exercises import load_exercises
 from device.messages import EXERCISES, NS_PER_S, Cue, Repetition, SetEnded
+from device.report.log import SessionLog
 from device.rows import Row
 from device.sim.trainee import ActiveError, TrueRepetition, TrueSet, Truth
 

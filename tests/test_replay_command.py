@@ -10,7 +10,7 @@ from scripted import CATALOGUE, PROMPTS, START_NS, ScriptedModel, poses, reps, r
 from videos import write_video
 
 from device.cli import main
-from device.commands.replay import video_duration_s
+from device.commands.replay import video_timing
 from device.config import Config
 from device.messages import NS_PER_S
 from device.runtime.core import Core
@@ -124,8 +124,8 @@ def test_a_black_video_is_watched_to_its_end_and_nothing_is_seen(
     assert last is not None
     assert not last.pose_present
     assert last.t_ns > 1.5 * NS_PER_S
-    assert video_duration_s(str(path)) == pytest.approx(2.0)
-    assert video_duration_s(str(tmp_path / "none.mp4")) == 0.0
+    assert video_timing(str(path)) == pytest.approx((10.0, 2.0))
+    assert video_timing(str(tmp_path / "none.mp4")) == (30.0, 0.0)
 
 
 @pytest.mark.usefixtures("scripted")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         film=not args.no_film,
     )
     screen = Screen(config.budget, title=f"demo, seed {args.seed}", quiet=args.quiet)
-    result = run_demo(config, options, screen, (lambda _: None) if args.quiet else _note)
+    result = run_demo(config, options, screen)
     status = rows.show(result.figures, args)
     if not args.json:
         print(_files(result))
@@ -67,19 +66,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--reps must be 1 to 30, not {args.reps}.")
 
 
-def _note(what: str) -> None:
-    print(f"{what} ...", file=sys.stderr, flush=True)
-
-
 def _files(result: DemoResult) -> str:
     folder = result.folder
-    plots = len(list(folder.path.glob("set-*.png")))
-    lines = [
-        ("film", folder.film.name) if folder.film.is_file() else None,
-        ("voice", folder.voice.name) if folder.voice.is_file() else None,
-        (f"{plots} sets", "set-*.png") if plots else None,
-        ("summary", folder.summary.name),
-        ("recording", f"{folder.recording.name}/  (spotter replay --recording {folder.recording})"),
-    ]
-    listed = "\n".join(f"  {line[0]:10} {line[1]}" for line in lines if line is not None)
-    return f"{folder.path}:\n{listed}"
+    replayed = f"{folder.recording.name}/  (spotter replay --recording {folder.recording})"
+    return folder.listing(("summary", folder.result.name), ("recording", replayed))

@@ -11,21 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device.errors import StoreError
-
 if TYPE_CHECKING:
     from device.config import Config
     from device.messages import Advanced, Sensed
+    from device.report.files import SessionFiles
+    from device.report.film import PictureSource
+    from device.report.folder import ReportFolder
+    from device.runtime.core import Core
     from device.runtime.recording import Recording
+    from device.runtime.session import Sink
     from device.screen import Screen
+
+MAX_FILM_HZ = 60.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "replay",
         help="run the coach over a video or a recording",
-        description="Run the coach over a video of a person, a recorded session, or landmarks, and list the sets that it saw.",
-        epilog="example: spotter replay squats.mp4 --json\n         spotter replay --recording sessions/monday --out report",
+        description="Run the coach over a video of a person, a recorded session, or landmarks, and list the sets that it saw. "
+        "With --out it also writes what the coach said, a plot of each set, and of a video an annotated film.",
+        epilog="example: spotter replay squats.mp4 --out report\n         spotter replay --recording sessions/monday --json",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     source = parser.add_mutually_exclusive_group(required=True)
@@ -35,55 +41,71 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--config", metavar="FILE", help="settings file (TOML); a recording brings its own where this is not given"
     )
-    parser.add_argument("--out", metavar="FOLDER", help="write sets.json and voice.wav, all that would have been said, there")
+    parser.add_argument("--out", metavar="FOLDER", help="write the sets, the voice, a plot of each set and a video's film there")
+    parser.add_argument("--no-film", action="store_true", help="make no film")
     parser.add_argument("--json", action="store_true", help="print the sets as JSON")
     parser.set_defaults(run=run)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is replayed. `duration_s`: 0 where it is not known beforehand."""
+    """What is replayed. `duration_s`: 0 where it is not known beforehand. `pictures`: what a film is made of, `rate_hz` of them
+    a second; None where there are landmarks only."""
 
     start_ns: int
     duration_s: float
     events: Iterator[Sensed | Advanced]
+    pictures: PictureSource | None = None
+    rate_hz: float = 0.0
 
 
 def run(args: argparse.Namespace) -> int:
-    from device.drivers.speaker_wav import WavSpeaker
-    from device.messages import NS_PER_S
-    from device.runtime.live import build_core, config_bundle, repeat
+    from device.report.folder import ReportFolder
+    from device.runtime.live import build_core, config_bundle
     from device.runtime.recording import read_recording
-    from device.runtime.session import Session, Sink, VoiceSink
     from device.runtime.summary import SetCollector, as_json
     from device.screen import Screen
 
     recording = read_recording(args.recording) if args.recording is not None else None
     config = _settings(args.config, recording)
     bundle = config_bundle(config)
-    out = _output_folder(args.out)
+    folder = ReportFolder(Path(args.out)) if args.out is not None else None
     collector = SetCollector()
     # Progress goes to standard error; where that is a file beside `--json`, nobody watches it.
     screen = Screen(config.budget, title="replay", quiet=args.json and not sys.stderr.isatty())
-    sinks: list[Sink] = [collector, screen]
     with ExitStack() as stack:
         source = _source(args, recording, config, stack, screen)
         core = build_core(config, source.start_ns, bundle=bundle, on_timing=screen.timing)
-        if out is not None:
-            speaker = WavSpeaker(config.speaker, out / "voice.wav", source.start_ns)
-            speaker.open()
-            sinks.append(VoiceSink(speaker))
-        with screen, Session(core, sinks) as session:
-            for now_ns in repeat(session, source.events):
-                screen.update(core.progress, elapsed_s=(now_ns - source.start_ns) / NS_PER_S, total_s=source.duration_s)
+        files = None
+        if folder is not None:
+            _prepare(folder, args.video)
+            # On Ctrl-C too: what was found so far.
+            stack.callback(lambda: folder.write_result(as_json(collector.sets, source.start_ns)))
+            files = stack.enter_context(_files(folder, config, core, source, screen, film=not args.no_film))
+        _watch(source, core, [collector, screen], files, screen)
     found = as_json(collector.sets, source.start_ns)
-    if out is not None:
-        _write(out / "sets.json", found)
     if args.json:
         print(json.dumps(found))
-    else:
-        print_sets(found)
+        return 0
+    print_sets(found)
+    if folder is not None:
+        print(folder.listing(("sets", folder.result.name)))
     return 0
+
+
+def _watch(source: Source, core: Core, sinks: list[Sink], files: SessionFiles | None, screen: Screen) -> None:
+    from device.messages import NS_PER_S
+    from device.runtime.live import repeat
+    from device.runtime.session import Session
+
+    made = files.sinks() if files is not None else []
+    with screen, Session(core, [*sinks, *made]) as session:
+        for now_ns in repeat(session, source.events):
+            if files is not None:
+                files.show(core)
+            screen.update(core.progress, elapsed_s=(now_ns - source.start_ns) / NS_PER_S, total_s=source.duration_s)
+    if files is not None:
+        files.plot()
 
 
 def print_sets(found: dict[str, Any]) -> None:
@@ -137,10 +159,12 @@ def _source(args: argparse.Namespace, recording: Recording | None, config: Confi
 def _video(path: str, config: Config, stack: ExitStack, screen: Screen) -> Source:
     from device.config import with_settings
     from device.errors import EndOfStream
+    from device.report.video import VideoSource
     from device.runtime.eye import Eye, EyeSpec
     from device.runtime.live import stepped
 
     camera = with_settings(config, camera={"type": "file", "device": path}).camera
+    screen.note("starting the eye")
     eye = stack.enter_context(Eye(EyeSpec(camera, config.pose, lockstep=True), on_timing=screen.timing))
     eye.wait_ready()
 
@@ -151,32 +175,38 @@ def _video(path: str, config: Config, stack: ExitStack, screen: Screen) -> Sourc
             except EndOfStream:
                 return
 
-    return Source(0, video_duration_s(path), stepped(poses()))
+    rate_hz, duration_s = video_timing(path)
+    return Source(0, duration_s, stepped(poses()), VideoSource(camera), min(rate_hz, MAX_FILM_HZ))
 
 
-def video_duration_s(path: str) -> float:
-    """Length that the file states (s); 0 where it states none, or nonsense."""
+def video_timing(path: str) -> tuple[float, float]:
+    """Rate (Hz) and length (s) that the file states; where it states none, or nonsense, the rate that its frames are taken at
+    and 0."""
     import cv2
+
+    from device.drivers.camera_file import ASSUMED_RATE_HZ
 
     capture = cv2.VideoCapture(path)
     rate_hz, frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     capture.release()
-    return frames / rate_hz if 0 < rate_hz <= 1000 and 0 < frames < 1e7 else 0.0
+    if not 0 < rate_hz <= 1000:
+        return ASSUMED_RATE_HZ, 0.0
+    return rate_hz, frames / rate_hz if 0 < frames < 1e7 else 0.0
 
 
-def _output_folder(path: str | None) -> Path | None:
-    if path is None:
-        return None
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: can't be written ({error.strerror}). Give --out a folder that can.") from error
-    return folder
+def _prepare(folder: ReportFolder, video: str | None) -> None:
+    from device.errors import StoreError
+
+    if video is not None and Path(video).resolve() == folder.film.resolve():
+        raise StoreError(f"{video}: would be replaced by its own film. Give --out another folder.")
+    folder.prepare({"status": "running"})
 
 
-def _write(path: Path, found: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{path}: can't be written ({error.strerror}). Give --out a folder that can, with room.") from error
+def _files(folder: ReportFolder, config: Config, core: Core, source: Source, screen: Screen, *, film: bool) -> SessionFiles:
+    from device.report.files import SessionFiles
+    from device.report.log import LogBook
+
+    files = SessionFiles(folder, config, core.exercises, LogBook(core.classes, source.start_ns), screen.note)
+    if film and source.pictures is not None:
+        files.start_film(source.pictures, source.rate_hz)
+    return files

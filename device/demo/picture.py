@@ -44,12 +44,12 @@ def compose(folder: DemoFolder, path: Path) -> None:
 
 def _first_correction(folder: DemoFolder) -> tuple[int, str, float]:
     """Number (from 1) and exercise of the first set with a correction, and when that came (s)."""
-    summary: dict[str, Any] = json.loads(folder.summary.read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads(folder.result.read_text(encoding="utf-8"))
     for number, done in enumerate(summary["sets"], start=1):
         for cue in done["cues"]:
             if cue["kind"] == "correction":
                 return number, done["exercise"], cue["t_s"]
-    raise MediaError(f"{folder.summary}: nothing was corrected in that session. Run the demo with another seed.")
+    raise MediaError(f"{folder.result}: nothing was corrected in that session. Run the demo with another seed.")
 
 
 def _film_picture(film: Path, t_s: float) -> Picture:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import CoachConfig
-from device.demo.log import SessionLog
 from device.messages import NS_PER_S, Cue, SetEnded
+from device.report.log import SessionLog
 from device.rows import Row, row
 from device.runtime.coach import threshold_rad
 from device.sim.trainee import TrueSet, Truth

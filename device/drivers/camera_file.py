@@ -50,6 +50,8 @@ class FileCamera(Camera):
 
         self.close()
         capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
+        # A telephone held upright writes lying pictures and that they are to be turned; some builds don't by themselves.
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         first = _next_picture(capture, MOST_BROKEN) if capture.isOpened() else None
         if first is None:
             capture.release()

@@ -107,7 +107,8 @@ class Core:
     ) -> None:
         hz = config.signals.tick_hz
         self._config = config
-        self._exercises = exercises
+        self.exercises = exercises
+        self.classes = model.classes
         self._model = model
         self._on_timing = on_timing
         self._aligner = Aligner(config.signals, start_ns)
@@ -273,7 +274,7 @@ class Core:
                 continue
             coached.append(dataclasses.replace(message, t_ns=t_ns))
             if isinstance(message, SetEnded):
-                coached += self._coach.set_ended(t_ns, self._exercises[message.exercise], message)
+                coached += self._coach.set_ended(t_ns, self.exercises[message.exercise], message)
         return coached
 
     def _numbered(self, coached: list[Coached]) -> list[Coached]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from device.messages import Cue, Estimate, Repetition, SetEnded, Speech, StageBoundary, Vibration
+from device.messages import NS_PER_S, Cue, Estimate, Repetition, SetEnded, Speech, StageBoundary, Vibration
 from device.runtime.session import Heard
 from device.skeleton import N_JOINTS
 
@@ -16,6 +16,7 @@ from device.skeleton import N_JOINTS
 class SessionLog:
     """One session, tick by tick (n ticks) and event by event.
 
+    `start_ns`: time zero of the session, for people.
     `times_ns`: (n,). `exercise`: (n,) index into `classes`. `stage`: (n,). `phase`: (n,). `refined`: (n, 12) rad, the model's
     angles. `raw`: (n, 12) rad, angles of the aligned landmarks as the pose estimator gave them. `sigma`: (n, 12) rad.
     """
@@ -34,6 +35,11 @@ class SessionLog:
     cues: tuple[Cue, ...]
     speeches: tuple[Speech, ...]
     vibrations: tuple[Vibration, ...]
+    start_ns: int = 0
+
+    def seconds(self, t_ns: int) -> float:
+        """Time in the session (s)."""
+        return (t_ns - self.start_ns) / NS_PER_S
 
     def within(self, start_ns: int, end_ns: int) -> NDArray[np.bool_]:
         """(n,) which ticks are from `start_ns` to `end_ns`."""
@@ -48,6 +54,7 @@ class LogBook:
     """A sink that gathers what the core puts out; `log` makes the record."""
 
     classes: tuple[str, ...]
+    start_ns: int = 0
     estimates: list[Estimate] = field(default_factory=list)
     raw: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -80,4 +87,5 @@ class LogBook:
             cues=tuple(e for e in self.events if isinstance(e, Cue)),
             speeches=tuple(e for e in self.events if isinstance(e, Speech)),
             vibrations=tuple(e for e in self.events if isinstance(e, Vibration)),
+            start_ns=self.start_ns,
         )

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.demo.log import SessionLog
 from device.errors import StoreError
 from device.exercises import CURVE_POINTS, Exercise
 from device.messages import NS_PER_S, Cue, Repetition, SetEnded, Stage, Vibration
+from device.report.log import SessionLog
 from device.skeleton import BANDS, JOINT
 
 MARGIN_NS = 2 * NS_PER_S
@@ -48,7 +48,7 @@ def plot_set(
     joints = main_joints(exercise, reps, cues)
     figure = Figure(figsize=(11, 1.7 + 1.75 * len(joints)), dpi=110, layout="constrained")
     rows = figure.subplots(len(joints) + 1, 1, sharex=True, height_ratios=[0.8, *[1.75] * len(joints)])
-    seconds = log.times_ns[ticks] / NS_PER_S
+    seconds = (log.times_ns[ticks] - log.start_ns) / NS_PER_S
     standard = standard_angles(exercise, log, reps)[ticks]
     for axes, joint in zip(rows[1:], joints, strict=True):
         j = JOINT[joint]
@@ -60,14 +60,14 @@ def plot_set(
         axes.set_ylabel(f"{joint.replace('_', ' ')}\n(degrees)")
         axes.grid(axis="y", color="#00000018", lw=0.6)
         for rep in reps:
-            axes.axvline(rep.end_ns / NS_PER_S, color="#00000040", lw=0.8, ls=":")
+            axes.axvline(log.seconds(rep.end_ns), color="#00000040", lw=0.8, ls=":")
         for cue in cues:
             if cue.joint == joint:
-                axes.axvline(cue.t_ns / NS_PER_S, color=CUE_COLOURS[cue.kind], lw=1.4)
+                axes.axvline(log.seconds(cue.t_ns), color=CUE_COLOURS[cue.kind], lw=1.4)
     _event_strip(rows[0], log, reps, cues, (start_ns, end_ns))
     rows[-1].set_xlabel("time in the session (s)")
     rows[-1].xaxis.get_major_locator().set_params(integer=True)
-    rows[-1].set_xlim(start_ns / NS_PER_S, end_ns / NS_PER_S)
+    rows[-1].set_xlim(log.seconds(start_ns), log.seconds(end_ns))
     counted = f"{done.repetitions} repetition{'s' if done.repetitions != 1 else ''}"
     counted += f" counted, {truth.repetitions} done" if truth is not None else ""
     figure.suptitle(f"Set {number}: {exercise.title}, {counted}", x=0.01, ha="left", fontweight="bold")
@@ -127,10 +127,10 @@ def _event_strip(axes: Any, log: SessionLog, reps: Sequence[Repetition], cues: S
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     for rep in reps:
-        axes.text(rep.end_ns / NS_PER_S, 2.5, str(rep.index), ha="center", va="center", fontsize=9, fontweight="bold")
+        axes.text(log.seconds(rep.end_ns), 2.5, str(rep.index), ha="center", va="center", fontsize=9, fontweight="bold")
     free_s = -math.inf
     for cue in cues:
-        t_s, colour = cue.t_ns / NS_PER_S, CUE_COLOURS[cue.kind]
+        t_s, colour = log.seconds(cue.t_ns), CUE_COLOURS[cue.kind]
         axes.plot(t_s, 1.5, marker="v", color=colour, ms=6)
         # A text that would run into the one before it is left to the summary; its mark stays.
         if t_s >= free_s:
@@ -142,7 +142,7 @@ def _event_strip(axes: Any, log: SessionLog, reps: Sequence[Repetition], cues: S
             together.setdefault(vibration.t_ns, []).append(vibration)
     for t_ns, vibrations in together.items():
         strongest = max(vibrations, key=lambda v: v.intensity)
-        start_s, length_s = t_ns / NS_PER_S, strongest.duration_ns / NS_PER_S
+        start_s, length_s = log.seconds(t_ns), strongest.duration_ns / NS_PER_S
         axes.broken_barh([(start_s, length_s)], (0.2, 0.6), color="#7b3294", alpha=0.35 + 0.65 * strongest.intensity)
         axes.text(start_s + length_s + 0.1, 0.5, _places(vibrations), fontsize=8, va="center", clip_on=True)
 

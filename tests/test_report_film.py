@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 import wave
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
-from device.demo.draw import FilmFrame, Picture, deviation_colour, draw, node_shares
-from device.demo.film import Film, FilmFormat, FilmWriter, add_sound
 from device.errors import EndOfStream, StoreError
 from device.messages import NS_PER_S, Array, Cue, Frame
+from device.report.draw import FilmFrame, Picture, deviation_colour, draw, node_shares
+from device.report.film import Film, FilmWriter, add_sound
 from device.skeleton import JOINT, NODE
 
-FORMAT = FilmFormat(width=160, height=120, rate_hz=10.0, start_ns=0)
+RATE_HZ = 10.0
 PERIOD_NS = NS_PER_S // 10
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
@@ -76,7 +77,7 @@ def pictures_of(path: Path) -> list[Picture]:
 
 
 def test_a_film_plays_with_all_its_pictures(tmp_path: Path) -> None:
-    film = Film(tmp_path / "film.mp4", GreyPictures(), FORMAT)
+    film = Film(tmp_path / "film.mp4", GreyPictures(), RATE_HZ)
     for k in range(12):
         film.show(film_frame(k))
     assert film.close() is None
@@ -87,14 +88,14 @@ def test_a_film_plays_with_all_its_pictures(tmp_path: Path) -> None:
 
 
 def test_a_session_that_ends_before_its_first_picture_leaves_no_film(tmp_path: Path) -> None:
-    film = Film(tmp_path / "film.mp4", GreyPictures(), FORMAT)
+    film = Film(tmp_path / "film.mp4", GreyPictures(), RATE_HZ)
     assert film.close() is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_people_in_the_film_hear_the_cues(tmp_path: Path) -> None:
     cue = Cue(0, 0, "correction", "squat", "left_knee", 1, "Deeper", ("deeper",), 0.2, (), 0.0)
-    film = Film(tmp_path / "film.mp4", GreyPictures(), FORMAT)
+    film = Film(tmp_path / "film.mp4", GreyPictures(), RATE_HZ)
     for k in range(6):
         film.show(film_frame(k, heard=(cue,) if k == 3 else ()))
     film.close()
@@ -103,32 +104,52 @@ def test_the_people_in_the_film_hear_the_cues(tmp_path: Path) -> None:
 
 
 def test_pictures_that_the_session_left_out_do_not_shift_the_rest(tmp_path: Path) -> None:
-    film = Film(tmp_path / "film.mp4", GreyPictures(), FORMAT)
+    film = Film(tmp_path / "film.mp4", GreyPictures(), RATE_HZ)
     for k in (0, 1, 5, 9):
         film.show(film_frame(k))
     assert film.close() is None
     assert len(pictures_of(tmp_path / "film.mp4")) == 10
 
 
+@pytest.mark.parametrize("rate_hz", [4.0, 10.0, 25.0])
+def test_a_film_keeps_time_at_any_rate(tmp_path: Path, rate_hz: float) -> None:
+    writer = FilmWriter(tmp_path / "film.mp4", rate_hz)
+    for k in range(20):
+        writer.write(7 * NS_PER_S + k * PERIOD_NS, np.zeros((120, 160, 3), np.uint8))
+    writer.close()
+    assert len(pictures_of(tmp_path / "film.mp4")) / rate_hz == pytest.approx(2.0, abs=max(1 / RATE_HZ, 1 / rate_hz))
+
+
+@pytest.mark.parametrize("with_ffmpeg", [pytest.param(True, marks=needs_ffmpeg), False])
+def test_a_film_of_an_odd_size_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_ffmpeg: bool) -> None:
+    if not with_ffmpeg:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    writer = FilmWriter(tmp_path / "film.mp4", RATE_HZ)
+    for k in range(5):
+        writer.write(k * PERIOD_NS, np.zeros((301, 169, 3), np.uint8))
+    writer.close()
+    pictures = pictures_of(tmp_path / "film.mp4")
+    assert len(pictures) == 5
+    assert pictures[0].shape[0] in (300, 301)
+
+
 def test_a_film_goes_on_after_the_signals_of_a_terminal(tmp_path: Path) -> None:
-    film = Film(tmp_path / "film.mp4", GreyPictures(), FORMAT)
+    film = Film(tmp_path / "film.mp4", GreyPictures(), RATE_HZ)
     film.show(film_frame(0))
     process = film._process
     assert process.pid is not None
-    # Wait until the process is at work: before that it has no handler yet.
     for k in range(1, 4):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(process.pid, number)
         film.show(film_frame(k))
-    while not (tmp_path / "film.mp4").exists():
-        assert process.is_alive()
-    os.kill(process.pid, signal.SIGINT)
-    os.kill(process.pid, signal.SIGTERM)
+        time.sleep(0.2)
     film.show(film_frame(4))
     assert film.close() is None
     assert len(pictures_of(tmp_path / "film.mp4")) == 5
 
 
 def test_a_film_that_cannot_be_written_says_why_and_holds_up_nothing(tmp_path: Path) -> None:
-    film = Film(tmp_path / "absent" / "film.mp4", GreyPictures(), FORMAT)
+    film = Film(tmp_path / "absent" / "film.mp4", GreyPictures(), RATE_HZ)
     for k in range(2000):
         film.show(film_frame(k % 20, image=landmarks()))
     failure = film.close()
@@ -137,7 +158,7 @@ def test_a_film_that_cannot_be_written_says_why_and_holds_up_nothing(tmp_path: P
 
 
 def test_a_film_whose_process_was_killed_is_reported(tmp_path: Path) -> None:
-    film = Film(tmp_path / "film.mp4", GreyPictures(), FORMAT)
+    film = Film(tmp_path / "film.mp4", GreyPictures(), RATE_HZ)
     film._process.kill()
     film._process.join()
     for k in range(3):
@@ -147,7 +168,7 @@ def test_a_film_whose_process_was_killed_is_reported(tmp_path: Path) -> None:
 
 @needs_ffmpeg
 def test_a_full_disk_is_a_store_error() -> None:
-    writer = FilmWriter(Path("/dev/full"), FORMAT)
+    writer = FilmWriter(Path("/dev/full"), RATE_HZ)
 
     def write_all() -> None:
         for k in range(2000):
@@ -160,7 +181,7 @@ def test_a_full_disk_is_a_store_error() -> None:
 
 def test_without_ffmpeg_opencv_writes_the_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    writer = FilmWriter(tmp_path / "film.mp4", FORMAT)
+    writer = FilmWriter(tmp_path / "film.mp4", RATE_HZ)
     for k in range(5):
         writer.write(k * PERIOD_NS, np.zeros((120, 160, 3), np.uint8))
     writer.close()
@@ -170,7 +191,7 @@ def test_without_ffmpeg_opencv_writes_the_film(tmp_path: Path, monkeypatch: pyte
 
 @needs_ffmpeg
 def test_the_voice_is_laid_under_the_film(tmp_path: Path) -> None:
-    writer = FilmWriter(tmp_path / "film.mp4", FORMAT)
+    writer = FilmWriter(tmp_path / "film.mp4", RATE_HZ)
     for k in range(10):
         writer.write(k * PERIOD_NS, np.zeros((120, 160, 3), np.uint8))
     writer.close()

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from device.demo.log import SessionLog
-from device.demo.plots import TrueAngles, main_joints, plot_set, runs, standard_angles
 from device.errors import StoreError
 from device.exercises import Exercise, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Cue, Repetition, SetEnded, Vibration
+from device.report.log import SessionLog
+from device.report.plots import TrueAngles, main_joints, plot_set, runs, standard_angles
 from device.skeleton import JOINT
 
 PERIOD_NS = 2 * NS_PER_S

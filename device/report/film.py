@@ -6,19 +6,21 @@ reads the video file, a second time.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from device.demo.draw import FilmFrame, Picture, draw
 from device.errors import EndOfStream, SpotterError, StoreError
 from device.messages import NS_PER_S, Cue, Frame
+from device.report.draw import FilmFrame, Picture, draw
 
 CLOSE_S = 60.0
 """How long the film may take to be finished after its last frame."""
@@ -42,28 +44,22 @@ class Pictures(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class FilmFormat:
-    """Picture size and rate of the film. `start_ns`: time of the first picture."""
-
-    width: int
-    height: int
-    rate_hz: float
-    start_ns: int
-
-
 class Film:
     """The session's side of the film process. `show` every frame in order, then `close`.
 
     Where the film fails (a full disk, no encoder), `show` becomes harmless and `close` returns what went wrong: the session
-    is worth more than its film.
+    is worth more than its film. `rate_hz`: pictures a second; the film begins with the first frame that is shown.
     """
 
-    def __init__(self, path: Path, source: PictureSource, film_format: FilmFormat) -> None:
+    def __init__(self, path: Path, source: PictureSource, rate_hz: float) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, child = context.Pipe()
-        self._process = context.Process(target=_film, args=(child, path, source, film_format), name="spotter-film", daemon=True)
+        self._process = context.Process(target=_film, args=(child, path, source, rate_hz), name="spotter-film", daemon=True)
+        # The new process inherits this: a Ctrl-C before it has come to its own handlers must not end it.
+        before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
         self._process.start()
+        for number, handler in before:
+            signal.signal(number, handler)
         child.close()
         self._failure: str | None = None
 
@@ -96,36 +92,44 @@ class Film:
 
 
 class FilmWriter:
-    """Writes pictures to an MP4: H.264 by ffmpeg where it is installed, else MPEG-4 by OpenCV. Raises StoreError."""
+    """Writes pictures to an MP4: H.264 by ffmpeg where it is installed, else MPEG-4 by OpenCV. Raises StoreError.
 
-    def __init__(self, path: Path, film_format: FilmFormat) -> None:
-        self._path, self._format = path, film_format
+    The film begins with the first picture and has its size. Without a picture there is no file.
+    """
+
+    def __init__(self, path: Path, rate_hz: float) -> None:
+        self._path, self._rate_hz = path, rate_hz
+        self._start_ns = 0
         self._written = 0
         self._ffmpeg: subprocess.Popen[bytes] | None = None
-        if shutil.which("ffmpeg"):
-            self._ffmpeg = _start_ffmpeg(path, film_format)
-        else:
-            import cv2
-
-            size = (film_format.width, film_format.height)
-            self._opencv = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), film_format.rate_hz, size)
-            if not self._opencv.isOpened():
-                raise StoreError(f"{path}: the film can't be written. Install ffmpeg, or run with --no-film.")
+        self._opencv: Any = None
 
     def write(self, t_ns: int, picture: Picture) -> None:
-        """Append `picture` (height, width, 3) RGB; repeated where the source left out frames, so that it keeps time."""
-        place = round((t_ns - self._format.start_ns) * self._format.rate_hz / NS_PER_S)
-        for _ in range(self._written, max(place, self._written) + 1):
+        """Append `picture` (height, width, 3) RGB. So that the film keeps time it is repeated where the source left out
+        pictures, and left out where the source has more than the film takes."""
+        if self._written == 0:
+            self._start_ns = t_ns
+            self._open(picture.shape[1], picture.shape[0])
+        place = round((t_ns - self._start_ns) * self._rate_hz / NS_PER_S)
+        for _ in range(self._written, place + 1):
             self._append(picture)
 
     def close(self) -> None:
-        """Finish the file; without a picture there is none. Raises StoreError where it could not be written whole."""
-        if self._ffmpeg is None:
+        """Finish the file. Raises StoreError where it could not be written whole."""
+        if self._opencv is not None:
             self._opencv.release()
-        elif self._ffmpeg.returncode is None:
+        elif self._ffmpeg is not None and self._ffmpeg.returncode is None:
             self._finish_ffmpeg(self._ffmpeg)
-        if self._written == 0:
-            self._path.unlink(missing_ok=True)
+
+    def _open(self, width: int, height: int) -> None:
+        if shutil.which("ffmpeg"):
+            self._ffmpeg = _start_ffmpeg(self._path, width, height, self._rate_hz)
+            return
+        import cv2
+
+        self._opencv = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._rate_hz, (width, height))
+        if not self._opencv.isOpened():
+            raise StoreError(f"{self._path}: the film can't be written. Install ffmpeg, or run with --no-film.")
 
     def _append(self, picture: Picture) -> None:
         self._written += 1
@@ -159,28 +163,33 @@ def add_sound(film: Path, sound: Path) -> str | None:
     return None
 
 
-def _film(pipe: Connection, path: Path, source: PictureSource, film_format: FilmFormat) -> None:
+def _film(pipe: Connection, path: Path, source: PictureSource, rate_hz: float) -> None:
     """The film process. Ends when told to or when the session's end of the pipe is gone; a signal meant for the session
     must not leave a torn file."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # What is wrong with the source the eye has said already.
+    logging.disable(logging.WARNING)
     failure: str | None = None
+    frames = _Frames(pipe)
     try:
-        _make(pipe, path, source, film_format)
+        _make(frames, path, source, rate_hz)
     except SpotterError as error:
         failure = str(error)
         path.unlink(missing_ok=True)
-        _drain(pipe)
+    # The session must never wait for a film that will not be, or that has no more pictures.
+    for _ in frames:
+        pass
     try:
         pipe.send(failure)
     except OSError:
         return
 
 
-def _make(pipe: Connection, path: Path, source: PictureSource, film_format: FilmFormat) -> None:
-    pictures, writer = source.open(), FilmWriter(path, film_format)
+def _make(frames: Iterator[FilmFrame], path: Path, source: PictureSource, rate_hz: float) -> None:
+    pictures, writer = source.open(), FilmWriter(path, rate_hz)
     try:
-        while (frame := _next(pipe)) is not None:
+        for frame in frames:
             for cue in frame.heard:
                 pictures.hear(cue)
             picture = pictures.read()
@@ -188,29 +197,33 @@ def _make(pipe: Connection, path: Path, source: PictureSource, film_format: Film
                 picture = pictures.read()
             writer.write(frame.t_ns, draw(picture.pixels, frame))
     except EndOfStream:
-        _drain(pipe)
+        return
     finally:
         pictures.close()
         writer.close()
 
 
-def _next(pipe: Connection) -> FilmFrame | None:
-    try:
-        frame: FilmFrame | None = pipe.recv()
-    except EOFError:
-        return None
-    return frame
+class _Frames(Iterator[FilmFrame]):
+    """The frames that the session sends, until it sends None or is gone."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._ended = False
+
+    def __next__(self) -> FilmFrame:
+        frame: FilmFrame | None = None
+        if not self._ended:
+            with contextlib.suppress(EOFError):
+                frame = self._pipe.recv()
+        if frame is None:
+            self._ended = True
+            raise StopIteration
+        return frame
 
 
-def _drain(pipe: Connection) -> None:
-    """Take what the session still sends, so that it never waits for a film that will not be."""
-    while _next(pipe) is not None:
-        pass
-
-
-def _start_ffmpeg(path: Path, film_format: FilmFormat) -> subprocess.Popen[bytes]:
+def _start_ffmpeg(path: Path, width: int, height: int, rate_hz: float) -> subprocess.Popen[bytes]:
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command += ["-s", f"{film_format.width}x{film_format.height}", "-r", f"{film_format.rate_hz:g}", "-i", "-"]
+    command += ["-s", f"{width}x{height}", "-r", f"{rate_hz:.6f}", "-i", "-"]
     # Every player shows yuv420p, which wants even sizes.
     command += ["-vf", "scale=trunc(iw/2)*2:trunc(ih/2)*2", "-c:v", "libx264", "-preset", "veryfast", "-crf", "23"]
     command += ["-pix_fmt", "yuv420p", "-threads", "1", "-movflags", "+faststart", str(path)]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from device.demo.draw import FilmFrame
 from device.exercises import Exercise
 from device.messages import NS_PER_S, Cue, Pose, Vibration
+from device.report.draw import FilmFrame
 from device.runtime.core import Progress
 from device.runtime.session import Heard
 
@@ -19,18 +19,21 @@ SEEN_VIBRATION_NS = NS_PER_S // 3
 
 
 class Hud:
-    """A sink that remembers what is said and felt; `frame` is what the film shows of one picture."""
+    """A sink that remembers what is seen, said and felt; `frame` is what the film shows of the newest picture."""
 
     name = "film"
 
     def __init__(self, exercises: Mapping[str, Exercise], threshold_rad: float) -> None:
         self._titles = {name: exercise.title for name, exercise in exercises.items()}
         self._threshold_rad = threshold_rad
+        self._pose: Pose | None = None
         self._cue: Cue | None = None
         self._vibrations: list[Vibration] = []
 
     def receive(self, message: Heard) -> None:
-        if isinstance(message, Cue):
+        if isinstance(message, Pose):
+            self._pose = message
+        elif isinstance(message, Cue):
             self._cue = message
         elif isinstance(message, Vibration):
             self._vibrations.append(message)
@@ -38,8 +41,12 @@ class Hud:
     def close(self) -> None:
         self._vibrations.clear()
 
-    def frame(self, pose: Pose, progress: Progress, deviations: NDArray[np.float64], heard: tuple[Cue, ...]) -> FilmFrame:
-        """`deviations`: (12,) rad, `Core.deviations`."""
+    def frame(self, progress: Progress, deviations: NDArray[np.float64], heard: tuple[Cue, ...] = ()) -> FilmFrame | None:
+        """What is known of the newest picture, once; None until there is a newer one. `deviations`: (12,) rad,
+        `Core.deviations`."""
+        pose, self._pose = self._pose, None
+        if pose is None:
+            return None
         cue = self._cue if self._cue is not None and pose.t_ns - self._cue.t_ns < CAPTION_NS else None
         self._vibrations = [v for v in self._vibrations if pose.t_ns < v.t_ns + max(v.duration_ns, SEEN_VIBRATION_NS)]
         return FilmFrame(
