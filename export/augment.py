@@ -26,10 +26,10 @@ CAMERA_ONLY, BANDS_ONLY, SOME_BANDS = 0.3, 0.1, 0.2
 """Shares of stretches with no band, with no camera, and with a part of the bands; the rest has everything."""
 
 
-def augmented(rng: np.random.Generator, signals: Aligned, angles: NDArray[np.float32]) -> tuple[Aligned, NDArray[np.float32]]:
-    """The signals of a stretch, changed in place or replaced, and its true angles (T, 12)."""
+def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, NDArray[np.float32]]:
+    """The signals of a stretch, changed in place or replaced, and what is true of its joints (..., T, 12)."""
     if rng.random() < 0.5:
-        signals, angles = mirrored(signals, angles)
+        signals, joints = mirrored(signals, joints)
     _turn_camera(rng, signals)
     _turn_straps(rng, signals)
     if rng.random() < 0.25:
@@ -37,16 +37,16 @@ def augmented(rng: np.random.Generator, signals: Aligned, angles: NDArray[np.flo
     if rng.random() < 0.15:
         _lose_pose(rng, signals)
     _drop_modality(rng, signals)
-    return signals, angles
+    return signals, joints
 
 
-def mirrored(signals: Aligned, angles: NDArray[np.float32]) -> tuple[Aligned, NDArray[np.float32]]:
+def mirrored(signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, NDArray[np.float32]]:
     """The same in a mirror: left and right change places in landmarks, bands and joints."""
     nodes = list(MIRRORED_NODES)
     world = signals.world[:, nodes] * np.array([-1, 1, 1], np.float32)
     imu = signals.imu[:, MIRRORED_BANDS] * MIRRORED_IMU
     seen = Aligned(world, signals.visibility[:, nodes], signals.pose_present, imu, signals.imu_present[:, MIRRORED_BANDS])
-    return seen, angles[:, MIRRORED_JOINTS]
+    return seen, joints[..., MIRRORED_JOINTS]
 
 
 def _turn_camera(rng: np.random.Generator, signals: Aligned) -> None:

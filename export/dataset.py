@@ -20,8 +20,8 @@ from device.runtime.align import Aligned, ImuTrack, PoseTrack, resample
 from device.runtime.features import FeatureConstants, node_features
 from device.sim.bands import true_imu
 from device.sim.script import plan_session
-from device.sim.trainee import TruthTrack, VirtualTrainee
-from device.skeleton import N_BANDS
+from device.sim.trainee import VirtualTrainee
+from device.skeleton import N_BANDS, N_JOINTS
 from export.augment import augmented
 from export.clips import Clip, clip_plan, clip_scene
 from export.landmark_noise import LandmarkNoise, Observed, true_pose
@@ -33,16 +33,20 @@ POSE_RATES_HZ = (10.0, 12.0, 15.0, 15.0, 15.0, 20.0, 30.0)
 
 
 class Labels(NamedTuple):
-    """Truth on the ticks: `exercise`, `stage` (T,) indices, `phase` (T,) 0..1, `angles` (T, 12) rad, in (-pi/2, 3 pi/2]."""
+    """Truth on the ticks: `exercise`, `stage` (T,) indices, `phase` (T,) 0..1, `angles` (T, 12) rad, in (-pi/2, 3 pi/2].
+
+    `deviation`: (T, 12) rad, how far the joint is from the standard movement; 0 outside repetitions.
+    """
 
     exercise: NDArray[np.int64]
     stage: NDArray[np.int64]
     phase: NDArray[np.float32]
     angles: NDArray[np.float32]
+    deviation: NDArray[np.float32]
 
     def at(self, index: Any) -> Labels:
         """The labels of some ticks: each array indexed by `index`."""
-        return Labels(self.exercise[index], self.stage[index], self.phase[index], self.angles[index])
+        return Labels(*(label[index] for label in self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,13 +106,20 @@ def _session(seed: int, trainee: VirtualTrainee, poses: PoseTrack, signals: Sign
     late = round(rng.uniform(-MAX_ASYNCHRONY_S, MAX_ASYNCHRONY_S) * NS_PER_S)
     bands = [ImuTrack(sampled + late, imu[:, band]) for band in range(N_BANDS)]
     ticks = np.round(np.arange(count) / signals.tick_hz * NS_PER_S).astype(np.int64)
-    return Session(resample(signals, 0, count, poses, bands), _labels(trainee.track(ticks)))
+    return Session(resample(signals, 0, count, poses, bands), _labels(trainee, ticks))
 
 
-def _labels(truth: TruthTrack) -> Labels:
+def _labels(trainee: VirtualTrainee, times_ns: NDArray[np.int64]) -> Labels:
+    truth = trainee.track(times_ns)
+    deviation = np.zeros((len(times_ns), N_JOINTS), np.float32)
+    for repetition in (repetition for done in trainee.sets for repetition in done.repetitions):
+        standard = trainee.exercises[repetition.exercise].standard(repetition.variant)
+        inside = (times_ns >= repetition.start_ns) & (times_ns <= repetition.end_ns)
+        at = np.round(truth.phase[inside] * (len(standard) - 1)).astype(np.int64)
+        deviation[inside] = np.nan_to_num(np.abs(truth.angles[inside] - standard[at]))
     # The model reads angles on a circle that is cut at -pi/2, where no joint goes.
     angles = np.where(truth.angles > 1.5 * np.pi, truth.angles - 2 * np.pi, truth.angles)
-    return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), angles.astype(np.float32))
+    return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), angles.astype(np.float32), deviation)
 
 
 def whole(session: Session, constants: FeatureConstants) -> Batch:
@@ -151,9 +162,9 @@ class Sampler:
         session, end = self._pools[int(rng.random() < self._share)].draw(rng)
         span = slice(end - self._ticks, end)
         signals, labels = _stretch_of(session.signals, span), session.labels.at(span)
-        signals, angles = augmented(rng, signals, labels.angles)
+        signals, (angles, deviation) = augmented(rng, signals, np.stack((labels.angles, labels.deviation)))
         skeleton, inertial = node_features(self._constants, *signals)
-        return skeleton, inertial, labels._replace(angles=angles)
+        return skeleton, inertial, labels._replace(angles=angles, deviation=deviation)
 
 
 def _stretch_of(signals: Aligned, span: slice) -> Aligned:

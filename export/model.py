@@ -187,7 +187,7 @@ class Attention(nn.Module):
 
 
 class Reasoner(nn.Module):
-    """Two layers of graph attention, dropout after the second, and one attention that reads the nodes out.
+    """Two layers of graph attention and one attention that reads the nodes out.
 
     The importance of a node is the read-out's attention carried back through both layers (attention roll-out).
     """
@@ -196,14 +196,12 @@ class Reasoner(nn.Module):
         super().__init__()
         self.first = Attention(shape.channels, shape.heads)
         self.second = Attention(shape.channels, shape.heads)
-        self.dropout = nn.Dropout(shape.dropout)
         self.readout = nn.Linear(shape.channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(M, 33, C) -> nodes (M, 33, C), pooled (M, C), importance (M, 33)."""
         x, alpha1 = self.first(x)
         x, alpha2 = self.second(x)
-        x = self.dropout(x)
         beta = torch.softmax(self.readout(x).transpose(-1, -2), -1)  # (M, 1, 33)
         pooled = torch.matmul(beta, x)[:, 0]  # (M, C)
         importance = torch.matmul(torch.matmul(beta, alpha2), alpha1)[:, 0]  # (M, 33)
@@ -212,7 +210,8 @@ class Reasoner(nn.Module):
 
 class Readout(nn.Module):
     """The heads. A refined angle is the landmarks' own angle plus a correction read at the joint's node and from the
-    whole body; with no pose the correction is all there is.
+    whole body; with no pose the correction is all there is. The dropout after the second layer of attention is on what the
+    heads that recognise read: an angle learned under dropout shrinks towards the usual movement, and with it every deviation.
     """
 
     select: Tensor
@@ -222,6 +221,7 @@ class Readout(nn.Module):
         select = np.zeros((N_JOINTS, N_NODES))
         select[range(N_JOINTS), list(JOINT_NODES)] = 1
         self.register_buffer("select", _constant(select), persistent=False)
+        self.dropout = nn.Dropout(shape.dropout)
         self.summary = nn.Linear(shape.channels, shape.node_summary)
         self.action = nn.Linear(N_NODES * shape.node_summary + shape.channels, shape.action)
         self.posture = nn.Linear(N_NODES * shape.node_summary + shape.channels, shape.posture)
@@ -238,7 +238,7 @@ class Readout(nn.Module):
         """(M, 33, C), (M, C), (M, 33) and the shown angles (M, 12) -> heads with leading dimension M."""
         flat = F.relu(self.summary(nodes)).reshape(-1, N_NODES * self.summary.out_features)
         body = torch.cat((flat, pooled), -1)
-        action, posture = F.relu(self.action(body)), F.relu(self.posture(body))  # (M, 40), (M, 64)
+        action, posture = F.relu(self.action(self.dropout(body))), F.relu(self.posture(body))  # (M, 40), (M, 64)
         of_body = self.body_angle(posture)  # (M, 24)
         at_joint = F.linear(nodes.transpose(-1, -2), self.select)  # (M, C, 12)
         correction = of_body[:, :N_JOINTS] + (at_joint * self.joint_angle[0]).sum(-2)

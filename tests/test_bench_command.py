@@ -8,7 +8,7 @@ from device.cli import main
 from device.commands.bench import sensed
 from device.config import config_from
 from device.messages import NS_PER_S, ImuBatch, Pose
-from device.runtime.bundle import Bundle, shipped_bundle
+from device.runtime.bundle import Bundle
 from device.runtime.features import FeatureConstants
 
 
@@ -34,7 +34,6 @@ def test_the_core_is_measured_section_by_section(monkeypatch: pytest.MonkeyPatch
     assert (printed["seed"], printed["bundle"]) == (5, "test")
 
 
-@pytest.mark.skipif(not shipped_bundle().is_dir(), reason="no bundle has been built yet: make model")
 def test_the_model_is_measured_on_every_runtime(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "model", "--seconds", "5", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["rows"]}

@@ -8,8 +8,6 @@ from device.errors import BundleError
 from device.messages import EXERCISES
 from device.runtime.bundle import MANIFEST, STEPS, load_bundle, sha256, shipped_bundle
 
-pytestmark = pytest.mark.skipif(not (shipped_bundle() / MANIFEST).exists(), reason="no bundle was built: make model")
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

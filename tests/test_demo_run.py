@@ -16,9 +16,6 @@ import pytest
 
 from device.cli import main
 from device.demo.summary import WALL_CLOCK
-from device.runtime.bundle import shipped_bundle
-
-pytestmark = pytest.mark.skipif(not shipped_bundle().is_dir(), reason="there is no bundle; `make model` builds it")
 
 # Few and small pictures: what is tested is that everything is joined up, not how well it sees.
 SMALL = "[camera]\nrate_hz = 5\nwidth = 320\nheight = 240\n"

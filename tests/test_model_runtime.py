@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 
 from device.errors import BundleError
-from device.messages import Array
+from device.messages import NS_PER_S, Array, Stage
 from device.runtime import parity
-from device.runtime.bundle import MANIFEST, Bundle, load_bundle, shipped_bundle
+from device.runtime.bundle import Bundle, load_bundle
+from device.runtime.features import FeatureConstants, node_features
 from device.runtime.model import StepModel, available_runtimes
+from device.sim.bands import true_imu
+from device.sim.scene import session_scene
+from device.sim.script import plan_session
+from device.sim.trainee import VirtualTrainee
+from device.skeleton import N_JOINTS
 
-pytestmark = pytest.mark.skipif(not (shipped_bundle() / MANIFEST).exists(), reason="no bundle was built: make model")
 TICKS = 160
 
 
@@ -20,15 +25,14 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def features() -> tuple[Array, Array]:
-    """A body that sways, with bands; the bands are lost half-way."""
-    rng = np.random.default_rng(0)
-    seconds = np.arange(TICKS)[:, None, None] / 30
-    posture = rng.normal(0, 0.7, (1, 33, 3)) + 0.3 * np.sin(2 * seconds + rng.uniform(0, 6, (1, 33, 3)))
-    skeleton = np.concatenate([posture, rng.normal(0, 0.1, (TICKS, 33, 6)), np.ones((TICKS, 33, 2))], -1)
-    inertial = rng.normal(0, 0.4, (TICKS, 4, 8))
-    inertial[..., 7] = 1
-    inertial[TICKS // 2 :] = 0
-    return skeleton.astype(np.float32), inertial.astype(np.float32)
+    """A trainee in the middle of a set, seen without error; the bands are lost half-way."""
+    trainee = VirtualTrainee(3, plan_session(3, sets=["squat"]), deaf=True)
+    times_ns = trainee.sets[0].start_ns + np.arange(TICKS) * NS_PER_S // 30
+    world = session_scene(3).camera.to_camera(trainee.pose(times_ns))
+    there = np.ones((TICKS, 4), np.bool_)
+    there[TICKS // 2 :] = False
+    seen = np.ones(TICKS, np.bool_)
+    return node_features(FeatureConstants(), world, np.ones((TICKS, 33)), seen, true_imu(trainee, times_ns, 3), there)
 
 
 def outputs(model: StepModel, features: tuple[Array, Array]) -> Array:
@@ -97,8 +101,11 @@ def test_both_runtimes_say_the_same(bundle: Bundle, features: tuple[Array, Array
     if len(available_runtimes()) < 2:
         pytest.skip("only one TFLite runtime is installed")
     a, b = (outputs(StepModel(bundle, runtime, precision), features) for runtime in available_runtimes())
+    classes = len(bundle.classes)
+    angles = slice(classes + len(Stage), classes + len(Stage) + N_JOINTS)
     # Integer kernels round their products differently; a step of the last bit travels through the network.
-    assert np.abs(a - b).max() < (0.05 if precision == "int8" else 1e-4)
+    assert (a[:, :classes].argmax(1) == b[:, :classes].argmax(1)).mean() > 0.98
+    assert np.abs(a - b)[:, angles].max() < (np.radians(2) if precision == "int8" else 1e-4)
 
 
 def test_an_unknown_runtime_is_refused(bundle: Bundle) -> None:

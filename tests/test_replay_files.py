@@ -21,7 +21,6 @@ from device.config import CameraConfig, Config
 from device.drivers.camera_virtual import VirtualCamera
 from device.errors import EndOfStream
 from device.messages import NS_PER_S
-from device.runtime.bundle import shipped_bundle
 from device.runtime.core import Core
 from device.runtime.recording import Recorder, RecordingMeta
 from device.sim.scene import session_scene
@@ -118,7 +117,6 @@ def test_a_replay_never_replaces_what_it_replays(video: Path, tmp_path: Path, ca
     assert film.read_bytes() == video.read_bytes()
 
 
-@pytest.mark.skipif(not shipped_bundle().is_dir(), reason="there is no bundle; `make model` builds it")
 def test_ctrl_c_finishes_all_files(tmp_path: Path) -> None:
     video, out = tmp_path / "long.mp4", tmp_path / "report"
     write_video(video, seconds=200, rate_hz=30)

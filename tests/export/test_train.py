@@ -4,9 +4,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from device.config import SignalsConfig  # noqa: E402
-from device.messages import EXERCISES  # noqa: E402
+from device.messages import EXERCISES, NS_PER_S  # noqa: E402
 from device.runtime.features import FeatureConstants  # noqa: E402
-from export.dataset import Sampler, Session, emulated, whole  # noqa: E402
+from device.sim.script import plan_session  # noqa: E402
+from device.sim.trainee import VirtualTrainee  # noqa: E402
+from device.skeleton import JOINT  # noqa: E402
+from export.dataset import Sampler, Session, _labels, emulated, whole  # noqa: E402
 from export.landmark_noise import LandmarkNoise, Observed, fit_landmark_noise  # noqa: E402
 from export.model import Coach, Shape  # noqa: E402
 from export.train import evaluate, losses, standardise  # noqa: E402
@@ -77,7 +80,7 @@ def test_losses_fall_and_the_attention_gets_no_gradient_from_the_angles(sampler:
         optimiser.zero_grad()
         total.backward()
         optimiser.step()
-        totals.append(float(total))
+        totals.append(total.item())
     assert np.mean(totals[-5:]) < 0.9 * np.mean(totals[:5])
     importance = heads.importance.detach().requires_grad_()
     leaf = heads._replace(angles=heads.angles.detach().requires_grad_(), importance=importance)
@@ -92,3 +95,18 @@ def test_scores_of_a_network_that_does_nothing_are_those_of_the_landmarks(sessio
     assert 0 <= scores.exercise <= 1
     assert 0 <= scores.phase <= 0.5
     assert whole(sessions[0], FeatureConstants()).skeleton.shape == (1, len(sessions[0]), 33, 11)
+
+
+def test_deviations_are_the_habits_and_only_within_repetitions() -> None:
+    trainee = VirtualTrainee(7, plan_session(7, sets=["squat"]), deaf=True)
+    done = trainee.sets[0]
+    clean = {f"{side}_knee" for side in ("left", "right") if not any(habit.joint == "knee" for habit, *_ in done.habits)}
+    times_ns = np.arange(done.start_ns - 3 * NS_PER_S, done.end_ns + 3 * NS_PER_S, NS_PER_S // 30)
+    labels = _labels(trainee, times_ns)
+    outside = (times_ns < done.start_ns) | (times_ns > done.end_ns)
+    assert not labels.deviation[outside].any()
+    for habit, side, size_rad, _ in done.habits:
+        for name in ("left", "right") if side == "both" else (side,):
+            assert labels.deviation[:, JOINT[f"{name}_{habit.joint}"]].max() > 0.8 * size_rad
+    for name in clean:
+        assert labels.deviation[:, JOINT[name]].max() < np.radians(10)
