@@ -7,10 +7,10 @@ import pytest
 from scripted import CATALOGUE, HZ, TICK_NS, Said, ScriptedModel, standing, tick
 
 from device.config import RepsConfig
-from device.exercises import EntryPose
+from device.exercises import EntryPose, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Repetition, SetEnded, SetStarted, Stage
-from device.runtime.sets import SetKeeper, SetMessage, in_entry_pose
-from device.skeleton import N_JOINTS
+from device.runtime.sets import SetKeeper, SetMessage, _landmarks, _visible, in_entry_pose
+from device.skeleton import N_JOINTS, NODE
 
 
 class Keeper:
@@ -187,3 +187,14 @@ def test_the_trunk_and_one_side_of_each_joint_make_the_entry_pose():
     assert not in_entry_pose(entry, standing(), angles)
     assert not in_entry_pose(entry, standing()[:, [1, 0, 2]], np.full(N_JOINTS, 3.0))
     assert not in_entry_pose(entry, np.zeros((33, 3)), np.full(N_JOINTS, 3.0))
+
+
+def test_one_hidden_wrist_does_not_void_a_push_up_but_half_a_body_does() -> None:
+    push_up = _landmarks(load_exercises()["push_up"])
+    seen = np.full(33, 0.9)
+    seen[[NODE["left_wrist"], NODE["right_wrist"]]] = 0.02
+    assert _visible(seen, push_up) > 0.5
+    squat = _landmarks(load_exercises()["squat"])
+    seen = np.full(33, 0.9)
+    seen[NODE["left_knee"] :] = 0.05
+    assert _visible(seen, squat) < 0.5

@@ -10,7 +10,9 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
@@ -31,26 +33,34 @@ Machine: {machine}. Bundle: {bundle}.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the sessions one after the other, write the table, print the means; 1 when one is not ok under --strict."""
+    """Run the sessions, write the table, print the means; 1 when one is not ok under --strict."""
     parser = argparse.ArgumentParser(
         prog="python -m device.demo.figures", description=__doc__, epilog="example: python -m device.demo.figures 101 102 103"
     )
     parser.add_argument("seeds", metavar="SEED", type=int, nargs="+", help="sessions to run")
     parser.add_argument("--out", metavar="FILE", type=Path, help="where the table goes (default: it is not written)")
+    parser.add_argument("--processes", metavar="N", type=int, default=1, help="sessions at a time (default %(default)s)")
     parser.add_argument("--config", metavar="FILE", help="settings file (TOML)")
     rows.add_arguments(parser)
     args = parser.parse_args(arguments)
-    config = load_config(args.config)
-    reports = []
-    for number, seed in enumerate(args.seeds, start=1):
-        print(f"session {number} of {len(args.seeds)}, seed {seed}", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            options = DemoOptions(seed=seed, out=Path(folder) / "demo", film=False)
-            reports.append(run_demo(config, options, Screen(config.budget, quiet=True)).figures)
+    load_config(args.config)
+    # Fresh interpreters: the estimator's threads do not survive a fork.
+    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
+        reports = []
+        for seed, figures in zip(args.seeds, pool.map(_figures, args.seeds, [args.config] * len(args.seeds)), strict=True):
+            reports.append(figures)
+            print(f"seed {seed} done, {len(reports)} of {len(args.seeds)}", file=sys.stderr, flush=True)
     means = [_mean([report.rows[i] for report in reports]) for i in range(len(reports[0].rows))]
     if args.out is not None:
         args.out.write_text(markdown(args.seeds, reports, means), encoding="utf-8")
     return rows.show(rows.report(means, bundle=reports[0].bundle), args)
+
+
+def _figures(seed: int, config_file: str | None) -> Report:
+    config = load_config(config_file)
+    with tempfile.TemporaryDirectory() as folder:
+        options = DemoOptions(seed=seed, out=Path(folder) / "demo", film=False)
+        return run_demo(config, options, Screen(config.budget, quiet=True)).figures
 
 
 def markdown(seeds: Sequence[int], reports: Sequence[Report], means: Sequence[Row]) -> str:

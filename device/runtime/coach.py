@@ -2,10 +2,10 @@
 
 An error is judged only in the phases that its rule names, and compared as it is: |angle - standard| against the larger of the
 threshold (11 to 7 degrees by strictness) and the joint's tolerance; nothing is subtracted for the tolerance. It is said when
-the mean over the whole window passes the threshold by its own uncertainty, or by a third of it here and in this joint's window
-of the repetition before. The whole window, because an error of the phase shifts the way there and the way back in opposite
-directions and so cancels; only what passes by PLAIN is said from the window's middle on, once it lasted `sustain_ms`. Nothing
-is said whose uncertainty is as large as itself.
+the mean over the whole window passes the threshold by most of its own uncertainty, or by somewhat less of it here and in this
+joint's window of the repetition before. The whole window, because an error of the phase shifts the way there and the way back
+in opposite directions and so cancels; only what passes by PLAIN is said from the window's middle on, once it lasted
+`sustain_ms`. Nothing is said whose uncertainty is as large as itself.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from device.runtime.evidence import Window
 from device.skeleton import BANDS
 from device.voice import Prompts
 
-ONCE = 1.0
+ONCE = 0.8
 """Excess over the threshold, in standard uncertainties, at which one repetition is evidence enough."""
-TWICE = 1 / 3
+TWICE = 0.6
 """The same for two repetitions, each."""
 PLAIN = math.radians(6.0)
 """Excess over the threshold, on top of the uncertainty, that need not wait for its window's end."""
