@@ -170,7 +170,6 @@ def _figures(folder: Path, scores: dict[str, Scores], held_out: Sequence[Session
     batches = [whole(session, constants) for session in held_out]
     skeleton = np.concatenate([b.skeleton[0] for b in batches])
     inertial = np.concatenate([b.inertial[0] for b in batches])
-    agreement = parity.int8_agreement(loaded, skeleton, inertial)
     figures = []
     for kind, s in scores.items():
         figures += [
@@ -184,9 +183,7 @@ def _figures(folder: Path, scores: dict[str, Scores], held_out: Sequence[Session
         ]
     return [
         *figures,
-        rows.row("int8_agreement", agreement.exercise, at_least=0.99),
-        rows.row("int8_angle_diff_deg", float(np.degrees(agreement.angle_rad)), "deg", at_most=2),
-        rows.row("stream_window_diff", parity.stream_window_difference(loaded, skeleton, inertial), at_most=1e-4),
+        *parity.parity_rows(loaded, skeleton, inertial),
         rows.row("bundle_kb", loaded.size_bytes / 1000, "kB", at_most=300),
     ]
 

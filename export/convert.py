@@ -25,12 +25,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from device.runtime.features import INERTIAL_CHANNELS, SKELETON_CHANNELS
 from device.runtime.model import INPUTS, OUTPUTS
+from device.runtime.parity import WINDOW_TICKS
 from device.skeleton import N_BANDS, N_NODES
-from export.model import INERTIAL_FEATURES, SKELETON_FEATURES, Coach, CoachStep, CoachWindow, Shape
+from export.model import Coach, CoachStep, CoachWindow, Shape
 
-WINDOW = 64
-"""Ticks of the window form (the paper's window); one more than the encoder's receptive field."""
 INT8_LAYERS = ".*(kernel|project|readout|Readout).*"
 """Names of the operations that are quantised; those of Geometry and Fusion are not among them."""
 STATIC_LAYERS = ".*Linear_action.*"
@@ -73,8 +73,8 @@ def convert(coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.fl
     step = _to_tflite(CoachStep(coach), *_step_inputs(coach.shape))
     window = _to_tflite(
         CoachWindow(coach),
-        torch.zeros(1, WINDOW, N_NODES, SKELETON_FEATURES),
-        torch.zeros(1, WINDOW, N_BANDS, INERTIAL_FEATURES),
+        torch.zeros(1, WINDOW_TICKS, N_NODES, SKELETON_CHANNELS),
+        torch.zeros(1, WINDOW_TICKS, N_BANDS, INERTIAL_CHANNELS),
     )
     samples = list(_calibration_ticks(coach, skeleton, inertial))
     return Converted(
@@ -86,8 +86,8 @@ def convert(coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.fl
 
 def _step_inputs(shape: Shape) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return (
-        torch.zeros(1, N_NODES, SKELETON_FEATURES),
-        torch.zeros(1, N_BANDS, INERTIAL_FEATURES),
+        torch.zeros(1, N_NODES, SKELETON_CHANNELS),
+        torch.zeros(1, N_BANDS, INERTIAL_CHANNELS),
         torch.zeros(2 * len(shape.dilations), N_NODES, shape.channels),
     )
 

@@ -17,12 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from device.messages import EXERCISES, Stage
+from device.runtime.features import INERTIAL_CHANNELS, SKELETON_CHANNELS
 from device.skeleton import ADJACENCY, BAND_NODES, JOINT_NODES, JOINTS, N_BANDS, N_JOINTS, N_NODES
 
-SKELETON_FEATURES = 11
-"""p 3, v 3, alpha a 3, visibility, present."""
-INERTIAL_FEATURES = 8
-"""u 6, z, present."""
 EVERY_TICK = slice(None)
 PRESENT = -1
 """Index of the flag that says whether the modality is there, in both feature vectors."""
@@ -126,11 +123,11 @@ class Fusion(nn.Module):
         scatter = np.zeros((N_NODES, N_BANDS))
         scatter[list(BAND_NODES), range(N_BANDS)] = 1
         self.register_buffer("scatter", _constant(scatter), persistent=False)
-        self.register_buffer("skeleton_scale", torch.ones(SKELETON_FEATURES))
-        self.register_buffer("inertial_scale", torch.ones(INERTIAL_FEATURES))
-        self.position = nn.Linear(SKELETON_FEATURES + 2, channels, bias=False)
-        self.motion = nn.Linear(INERTIAL_FEATURES, channels, bias=False)
-        self.correction = nn.Linear(INERTIAL_FEATURES - 1, 3, bias=False)
+        self.register_buffer("skeleton_scale", torch.ones(SKELETON_CHANNELS))
+        self.register_buffer("inertial_scale", torch.ones(INERTIAL_CHANNELS))
+        self.position = nn.Linear(SKELETON_CHANNELS + 2, channels, bias=False)
+        self.motion = nn.Linear(INERTIAL_CHANNELS, channels, bias=False)
+        self.correction = nn.Linear(INERTIAL_CHANNELS - 1, 3, bias=False)
         self.node = nn.Parameter(torch.randn(N_NODES, channels) * 0.5)
 
     def forward(self, skeleton: Tensor, inertial: Tensor, angles: Tensor) -> Tensor:

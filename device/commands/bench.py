@@ -152,18 +152,10 @@ def _parity(bundle: Bundle, runtime: str, runtimes: tuple[str, ...], observed: O
     import numpy as np
 
     from device.runtime.model import StepModel
-    from device.runtime.parity import int8_agreement, reference_window, stream_window_difference
+    from device.runtime.parity import parity_rows
 
     skeleton, inertial = np.stack(observed.skeleton), np.stack(observed.inertial)
-    agreement = int8_agreement(bundle, skeleton, inertial, runtime=runtime)
-    window = None
-    if reference_window(bundle).is_file():
-        window = stream_window_difference(bundle, skeleton, inertial, runtime=runtime)
-    measured = [
-        rows.row("int8_agreement", agreement.exercise, "share", at_least=0.99),
-        rows.row("int8_angle_diff_deg", float(np.degrees(agreement.angle_rad)), "deg", at_most=2.0),
-        rows.row("stream_window_diff", window, "", at_most=1e-4),
-    ]
+    measured = parity_rows(bundle, skeleton, inertial, runtime=runtime)
     if len(runtimes) > 1:
         steps = [StepModel(bundle, name, "float") for name in runtimes]
         worst = 0.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 
 from device import rows
-from device.config import load_config
+from device.config import Config, load_config
 from device.demo.run import DemoOptions, run_demo
 from device.rows import Report, Row
 from device.screen import Screen
@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", metavar="FILE", help="settings file (TOML)")
     rows.add_arguments(parser)
     args = parser.parse_args(arguments)
-    load_config(args.config)
+    config = load_config(args.config)
     # Fresh interpreters: the estimator's threads do not survive a fork.
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
         reports = []
-        for seed, figures in zip(args.seeds, pool.map(_figures, args.seeds, [args.config] * len(args.seeds)), strict=True):
+        for seed, figures in zip(args.seeds, pool.map(_figures, args.seeds, [config] * len(args.seeds)), strict=True):
             reports.append(figures)
             print(f"seed {seed} done, {len(reports)} of {len(args.seeds)}", file=sys.stderr, flush=True)
     means = [_mean([report.rows[i] for report in reports]) for i in range(len(reports[0].rows))]
@@ -56,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return rows.show(rows.report(means, bundle=reports[0].bundle), args)
 
 
-def _figures(seed: int, config_file: str | None) -> Report:
-    config = load_config(config_file)
+def _figures(seed: int, config: Config) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         options = DemoOptions(seed=seed, out=Path(folder) / "demo", film=False)
         return run_demo(config, options, Screen(config.budget, quiet=True)).figures

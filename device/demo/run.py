@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 import time
 from contextlib import ExitStack
@@ -33,16 +32,13 @@ from device.runtime.core import Core
 from device.runtime.eye import Eye
 from device.runtime.live import config_bundle
 from device.runtime.model import StepModel
-from device.runtime.parity import int8_agreement, reference_window, stream_window_difference
+from device.runtime.parity import parity_rows
 from device.runtime.recording import Recorder, RecordingMeta
 from device.runtime.session import COMPLETE, INTERRUPTED, STOPPED, HapticSink, RecordingSink, Session, Sink, StoreSink
 from device.runtime.store import SessionStore
 from device.runtime.summary import SetCollector
 from device.screen import Screen
 from device.sim.trainee import VirtualTrainee
-
-WINDOW_TICKS = 64
-"""Ticks that the comparison with the window form needs at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +109,9 @@ def run_demo(config: Config, options: DemoOptions, screen: Screen) -> DemoResult
 def model_rows(model: ObservedModel, bundle: Bundle, runtime: str) -> list[Row]:
     """How the forms of the model agree on the features of this session, how long a step took, and the bundle's size."""
     skeleton, inertial = np.array(model.skeleton, np.float32), np.array(model.inertial, np.float32)
-    agreement = int8_agreement(bundle, skeleton, inertial, runtime=runtime) if len(skeleton) else None
-    # The window form lies beside a bundle that was built here, never in an appliance's image.
-    compared = len(skeleton) >= WINDOW_TICKS and reference_window(bundle).is_file()
-    difference = stream_window_difference(bundle, skeleton, inertial, runtime=runtime) if compared else None
     step_ms = statistics.median(model.durations_ns) / 1e6 if model.durations_ns else None
     return [
-        row("int8_agreement", agreement.exercise if agreement else None, "share", at_least=0.99),
-        row("int8_angle_diff_deg", math.degrees(agreement.angle_rad) if agreement else None, "deg", at_most=2.0),
-        row("stream_window_diff", difference, "", at_most=1e-4),
+        *parity_rows(bundle, skeleton, inertial, runtime=runtime),
         row("model_step_ms", step_ms, "ms", at_most=1.0),
         row("bundle_kb", bundle.size_bytes / 1000, "KB", at_most=300.0),
     ]

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from device.messages import Array
+from device.rows import Row, row
 from device.runtime.bundle import Bundle
 from device.runtime.model import OUTPUTS, Network, StepModel
 
 REFERENCE = Path("reference") / "window_float.tflite"
 """Where the window form lies, beside the bundle's folder: it is for this check and never on an appliance's path."""
+WINDOW_TICKS = 64
+"""Ticks of the window form (the paper's window); one more than the encoder's receptive field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,22 @@ class Agreement:
 
     exercise: float
     angle_rad: float
+
+
+def parity_rows(bundle: Bundle, skeleton: Array, inertial: Array, *, runtime: str = "auto") -> list[Row]:
+    """The figures of both comparisons over the same ticks. Arrays as in `stream_window_difference`, of any length.
+
+    The window form lies beside a bundle that was built here, never in an appliance's image; without it, or with too few ticks,
+    that row is not measured.
+    """
+    agreement = int8_agreement(bundle, skeleton, inertial, runtime=runtime) if len(skeleton) else None
+    compared = len(skeleton) >= WINDOW_TICKS and reference_window(bundle).is_file()
+    difference = stream_window_difference(bundle, skeleton, inertial, runtime=runtime) if compared else None
+    return [
+        row("int8_agreement", agreement.exercise if agreement else None, "share", at_least=0.99),
+        row("int8_angle_diff_deg", float(np.degrees(agreement.angle_rad)) if agreement else None, "deg", at_most=2.0),
+        row("stream_window_diff", difference, "", at_most=1e-4),
+    ]
 
 
 def reference_window(bundle: Bundle) -> Path:
