@@ -75,6 +75,20 @@ class ImuBatch:
     values: Array
 
 
+@dataclass(frozen=True, slots=True)
+class ClockPing:
+    """One exchange of clocks with a band: asked at `sent_ns`, the answer was here at `received_ns`, both host time.
+
+    `band_ns`: the band's own clock when it answered, unwrapped like the `times_ns` of its batches.
+    """
+
+    band: int
+    session: int
+    sent_ns: int
+    band_ns: int
+    received_ns: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tick:
     """Both modalities on one instant of the tick grid.

@@ -37,9 +37,12 @@ class Clip:
 
 
 def clip_plan(seed: int) -> SessionPlan:
-    """One set of three to five repetitions; exercises take turns from seed to seed, every second one is of any kind at all."""
+    """One set of five to eight repetitions whose habits change all the time, with little before and after it.
+
+    Exercises take turns from seed to seed; every second one faces any way at all.
+    """
     exercise = sorted(EXERCISES[:-1])[seed % (len(EXERCISES) - 1)]
-    return plan_session(seed, sets=[exercise], reps=3 + seed // 5 % 3, variety=float(seed % 2))
+    return plan_session(seed, sets=[exercise], reps=5 + seed // 5 % 4, variety=(0.3, 1.0)[seed % 2], brief=True)
 
 
 def clip_scene(seed: int) -> Scene:

@@ -52,8 +52,22 @@ def test_sets_and_repetitions_can_be_given():
 
 def test_variety_widens_habits_and_repetitions():
     blocks = [block for seed in range(60) for block in sets(plan_session(seed, variety=1.0))]
-    assert {len(block.habits) for block in blocks} == {0, 1, 2}
     assert len({block.repetitions for block in blocks}) >= 6
     sizes = np.degrees([habit.size_rad for block in blocks for habit in block.habits])
     assert sizes.min() < 10
     assert sizes.max() > 26
+
+
+def test_with_variety_habits_change_all_the_time():
+    block = next(iter(sets(plan_session(3, sets=["squat"], reps=40, variety=1.0))))
+    at_once = [sum(h.onset <= i < (h.until or 0) for h in block.habits) for i in range(block.repetitions)]
+    assert set(at_once) == {0, 1, 2}
+    assert all(h.until is not None and 1 <= h.until - h.onset <= 2 for h in block.habits)
+    assert len({h.error for h in block.habits}) == len(ALL["squat"].habits)
+
+
+def test_a_brief_session_walks_in_facing_the_first_set_and_hardly_rests():
+    brief, full = (plan_session(5, sets=["push_up"], brief=brief) for brief in (True, False))
+    assert brief.heading_rad == next(iter(sets(brief))).heading_rad
+    assert full.heading_rad != next(iter(sets(full))).heading_rad
+    assert brief.blocks[-1].duration_s < full.blocks[-1].duration_s

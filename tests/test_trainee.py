@@ -202,6 +202,13 @@ def test_a_habit_appears_with_its_first_repetition():
     assert trainee.sets[0].habits[0][0].error == "sagging_hips"
 
 
+def test_a_passing_habit_is_there_at_once_and_gone_afterwards():
+    trainee = trainee_of("push_up", reps=5, habits=[PlannedHabit("sagging_hips", "both", 0.4, 1, 3)])
+    sizes = [abs(deviation(trainee, "left_hip", 1, i)) for i in range(5)]
+    assert min(sizes[1:3]) > 0.35
+    assert max(sizes[0], sizes[3], sizes[4]) < 0.05
+
+
 def corrected(kind="correction", joint="left_knee", sign=1, deaf=False):
     plan = plan_of("squat", reps=6, habits=[PlannedHabit("shallow", "both", 0.4, 0)])
     trainee = VirtualTrainee(0, plan, deaf=deaf, exercises=ALL)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
-from device.messages import Frame, ImuBatch
+from device.messages import ClockPing, Frame, ImuBatch
 
 
 class Driver(ABC):
@@ -49,6 +49,11 @@ class ImuSource(Driver):
 
         Never blocks. Raises EndOfStream when a finite source is done, DriverError when it fails.
         """
+
+    def pings(self, until_ns: int) -> list[ClockPing]:
+        """All exchanges of clocks that were done by `until_ns` and not handed out before; a source whose times are the
+        host's own, or that can't be asked, has none. Never blocks."""
+        return []
 
 
 class Speaker(Driver):

@@ -14,12 +14,16 @@ from device.sim.transitions import ACTIVITIES
 
 @dataclass(frozen=True, slots=True)
 class PlannedHabit:
-    """A habit in a set: name, side (both, left, right, lead), size of the joint's deviation, first repetition that has it."""
+    """A habit in a set: name, side (both, left, right, lead), size of the joint's deviation, first repetition that has it.
+
+    `until`: first repetition after it that hasn't, None where it stays to the end of the set.
+    """
 
     error: str
     side: str
     size_rad: float
     onset: int
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +61,24 @@ def plan_session(
     reps: int | None = None,
     exercises: Mapping[str, Exercise] | None = None,
     variety: float = 0.0,
+    brief: bool = False,
 ) -> SessionPlan:
     """A session from a seed: the named sets in order, by default each exercise once in random order.
 
     `reps`: repetitions of every set (default 6 to 8). `variety`: 0 a session as people do it (mostly one clear habit per set),
-    up to 1 for training data: any heading, more kinds of rests, up to two habits of any size in a set.
+    up to 1 for training data: any heading, more kinds of rests, and habits of any size, up to two at a time, that change
+    every repetition or two, so that nothing but the movement itself tells of them. `brief`: hardly any rest, and no
+    turning before the first set.
     """
     rng = np.random.default_rng((seed, 1))
     known = exercises if exercises is not None else load_exercises()
     names = list(sets) if sets is not None else [str(name) for name in rng.permutation(sorted(known))]
     blocks: list[SetBlock | RestBlock] = [_rest(rng, variety, short=True)]
     for name in names:
-        blocks += [_set(rng, known[name], reps, variety), _rest(rng, variety, short=False)]
-    return SessionPlan(float(np.radians(rng.uniform(-35, 35))), tuple(blocks))
+        blocks += [_set(rng, known[name], reps, variety), _rest(rng, variety, short=brief)]
+    heading_rad = float(np.radians(rng.uniform(-35, 35)))
+    faced = [block.heading_rad for block in blocks if isinstance(block, SetBlock)]
+    return SessionPlan(faced[0] if brief and faced else heading_rad, tuple(blocks))
 
 
 def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety: float) -> SetBlock:
@@ -89,15 +98,27 @@ def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety
 def _habits(rng: np.random.Generator, exercise: Exercise, reps: int, variety: float) -> tuple[PlannedHabit, ...]:
     if not exercise.habits:
         return ()
-    shares = (0.15, 0.85, 0.0) if variety == 0 else (0.3, 0.5, 0.2)
-    count = min(int(rng.choice(3, p=shares)), len(exercise.habits))
+    if variety == 0:
+        return _drawn(rng, exercise, (0.15, 0.85), variety, int(rng.integers(0, min(3, max(1, reps - 2)))), None)
+    planned: list[PlannedHabit] = []
+    onset = 0
+    while onset < reps:
+        until = min(onset + int(rng.integers(1, 3)), reps)
+        planned += _drawn(rng, exercise, (0.3, 0.5, 0.2), variety, onset, until)
+        onset = until
+    return tuple(planned)
+
+
+def _drawn(
+    rng: np.random.Generator, exercise: Exercise, shares: Sequence[float], variety: float, onset: int, until: int | None
+) -> tuple[PlannedHabit, ...]:
+    """As many different habits as `shares` has them likely, from none on."""
+    count = min(int(rng.choice(len(shares), p=shares)), len(exercise.habits))
     chosen = rng.choice(len(exercise.habits), size=count, replace=False)
     planned = []
     for habit in (exercise.habits[i] for i in chosen):
-        low = habit.sizes[0] * (1 - 0.5 * variety)
-        size = float(rng.uniform(low, habit.sizes[1] * (1 + 0.1 * variety)))
-        onset = int(rng.integers(0, min(3, max(1, reps - 2))))
-        planned.append(PlannedHabit(habit.error, str(rng.choice(habit.sides)), size, onset))
+        size = float(rng.uniform(habit.sizes[0] * (1 - 0.5 * variety), habit.sizes[1] * (1 + 0.1 * variety)))
+        planned.append(PlannedHabit(habit.error, str(rng.choice(habit.sides)), size, onset, until))
     return tuple(planned)
 
 

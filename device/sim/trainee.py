@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,16 +138,12 @@ class VirtualTrainee:
         self._track: Knots = choreography.knots()
         self.duration_ns = _ns(choreography.now_s)
         self._sway = _Sway(self._rng)
-        repetitions = [(i, r) for i, s in enumerate(self._sets) for r in s.repetitions]
-        self._rep_start = np.array([r.start_ns for _, r in repetitions], dtype=np.int64)
-        self._rep_end = np.array([r.end_ns for _, r in repetitions], dtype=np.int64)
-        self._rep_set = np.array([i for i, _ in repetitions], dtype=np.int64)
-        self._rep_lead = np.array([("both", "left", "right").index(r.variant) for _, r in repetitions], dtype=np.int64)
+        repetitions = [repetition for done in self._sets for repetition in done.repetitions]
+        self._rep_start = np.array([r.start_ns for r in repetitions], dtype=np.int64)
+        self._rep_end = np.array([r.end_ns for r in repetitions], dtype=np.int64)
+        self._rep_lead = np.array([("both", "left", "right").index(r.variant) for r in repetitions], dtype=np.int64)
         self._rep_warp = np.array(self._warps)
-        self._rep_ends = np.array([self.exercises[r.exercise].stage_ends for _, r in repetitions]).reshape(-1, 2)
-        self._rep_class = np.array(
-            [EXERCISES.index(self.exercises[r.exercise].model_class) for _, r in repetitions], dtype=np.int64
-        )
+        self._rep_ends = np.array([self.exercises[r.exercise].stage_ends for r in repetitions]).reshape(-1, 2)
 
     @property
     def sets(self) -> tuple[TrueSet, ...]:
@@ -304,17 +300,29 @@ class VirtualTrainee:
                 lead = "right" if lead == "left" else "left"
         habits = tuple((_habit(exercise, p), p.side, p.size_rad, p.onset) for p in block.habits)
         self._sets.append(TrueSet(exercise.name, repetitions[0].start_ns, repetitions[-1].end_ns, tuple(repetitions), habits))
-        for habit, side, size, onset in habits:
-            self._faults.append(self._fault(motion, block.variant, habit, side, size, repetitions[onset]))
+        for (habit, side, size, onset), planned in zip(habits, block.habits, strict=True):
+            kept = repetitions[onset : planned.until]
+            self._faults.append(self._fault(motion, block.variant, habit, side, size, kept, lasting=planned.until is None))
         choreography.hold(rng.uniform(0.5, 0.9))
         if prone:
             choreography.get_up()
         else:
             choreography.go(RELAXED, 1.2)
 
-    def _fault(self, motion: Motion, variant: str, habit: Habit, side: str, size: float, first: TrueRepetition) -> _Fault:
+    def _fault(
+        self,
+        motion: Motion,
+        variant: str,
+        habit: Habit,
+        side: str,
+        size: float,
+        repetitions: Sequence[TrueRepetition],
+        *,
+        lasting: bool,
+    ) -> _Fault:
+        """A habit that these `repetitions` have. A lasting one grows over the first of them, a passing one is there at once."""
         rng = self._rng
-        begin, grown = first.start_ns / NS_PER_S, first.end_ns / NS_PER_S
+        begin, first_end = repetitions[0].start_ns / NS_PER_S, repetitions[0].end_ns / NS_PER_S
         return _Fault(
             set_index=len(self._sets) - 1,
             habit=habit,
@@ -322,8 +330,8 @@ class VirtualTrainee:
             size_rad=size,
             change=parameter_change(self.body, motion, variant, habit, side, size),
             onset_s=begin,
-            grown_s=grown,
-            end_s=self._sets[-1].end_ns / NS_PER_S,
+            grown_s=begin + (first_end - begin) * (1.0 if lasting else 0.3),
+            end_s=repetitions[-1].end_ns / NS_PER_S,
             correction_s=float(rng.uniform(*CORRECTION_S)),
             reaction_s=float(rng.uniform(*REACTION_S)),
             residual=float(rng.uniform(*RESIDUAL)),
