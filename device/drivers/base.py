@@ -50,7 +50,7 @@ class ImuSource(Driver):
         Never blocks. Raises EndOfStream when a finite source is done, DriverError when it fails.
         """
 
-    def pings(self, until_ns: int) -> list[ClockPing]:
+    def pings(self, until_ns: int) -> list[ClockPing]:  # noqa: ARG002
         """All exchanges of clocks that were done by `until_ns` and not handed out before; a source whose times are the
         host's own, or that can't be asked, has none. Never blocks."""
         return []
