@@ -22,6 +22,16 @@ LIMBS: tuple[tuple[str, ...], ...] = (
     ("hip", "knee", "ankle", "heel", "foot_index"),
 )
 
+SEGMENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("shoulder", "elbow", ("elbow", "wrist", "pinky", "index", "thumb")),
+    ("elbow", "wrist", ("wrist", "pinky", "index", "thumb")),
+    ("hip", "knee", ("knee", "ankle", "heel", "foot_index")),
+    ("knee", "ankle", ("ankle", "heel", "foot_index")),
+)
+"""Bones by their ends, each with all that hangs on it."""
+LENGTH_SPREAD, SIDE_SPREAD = 0.08, 0.02
+"""Standard deviation of a bone's length over people, and between the sides of one as the estimator shows it."""
+
 CAMERA_ONLY, BANDS_ONLY, SOME_BANDS = 0.3, 0.1, 0.2
 """Shares of stretches with no band, with no camera, and with a part of the bands; the rest has everything."""
 
@@ -30,6 +40,7 @@ def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.flo
     """The signals of a stretch, changed in place or replaced, and what is true of its joints (..., T, 12)."""
     if rng.random() < 0.5:
         signals, joints = mirrored(signals, joints)
+    _other_limbs(rng, signals)
     _turn_camera(rng, signals)
     _turn_straps(rng, signals)
     if rng.random() < 0.25:
@@ -47,6 +58,16 @@ def mirrored(signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, ND
     imu = signals.imu[:, MIRRORED_BANDS] * MIRRORED_IMU
     seen = Aligned(world, signals.visibility[:, nodes], signals.pose_present, imu, signals.imu_present[:, MIRRORED_BANDS])
     return seen, joints[..., MIRRORED_JOINTS]
+
+
+def _other_limbs(rng: np.random.Generator, signals: Aligned) -> None:
+    """Longer or shorter bones in the same posture: every direction, and so every angle, stays."""
+    for start, end, carried in SEGMENTS:
+        common = rng.normal(0, LENGTH_SPREAD)
+        for side in ("left", "right"):
+            bone = signals.world[:, NODE[f"{side}_{end}"]] - signals.world[:, NODE[f"{side}_{start}"]]
+            longer = np.clip(common + rng.normal(0, SIDE_SPREAD), -0.2, 0.2)
+            signals.world[:, [NODE[f"{side}_{part}"] for part in carried]] += (longer * bone)[:, None].astype(np.float32)
 
 
 def _turn_camera(rng: np.random.Generator, signals: Aligned) -> None:

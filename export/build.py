@@ -52,9 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=bundle.shipped_bundle(), help="the bundle's folder (default: the shipped one)"
     )
     parser.add_argument("--minutes", type=float, default=Recipe().minutes, help="how long to train (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=80, help="rendered clips to learn from (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=138, help="rendered clips to learn from (default: %(default)s)")
     parser.add_argument("--sessions", type=int, default=160, help="emulated sessions to learn from (default: %(default)s)")
-    parser.add_argument("--held-out", type=int, default=10, help="rendered clips to judge by (default: %(default)s)")
+    parser.add_argument("--held-out", type=int, default=12, help="rendered clips to judge by (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="processor cores to use (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of rendered clips (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=Recipe().seed, help="of weights and batches (default: %(default)s)")
@@ -180,6 +180,7 @@ def _figures(folder: Path, scores: dict[str, Scores], held_out: Sequence[Session
             rows.row(f"angle_score{kind}", 1 - s.angle, at_least=max(0.9, 1 - s.angle_raw) if not kind else None),
             rows.row(f"angle_score_raw{kind}", 1 - s.angle_raw),
             rows.row(f"angle_within_2_sigma{kind}", s.sigma),
+            rows.row(f"deviation_gain{kind}", s.deviation_gain),
         ]
     return [
         *figures,

@@ -35,7 +35,7 @@ POSE_RATES_HZ = (10.0, 12.0, 15.0, 15.0, 15.0, 20.0, 30.0)
 class Labels(NamedTuple):
     """Truth on the ticks: `exercise`, `stage` (T,) indices, `phase` (T,) 0..1, `angles` (T, 12) rad, in (-pi/2, 3 pi/2].
 
-    `deviation`: (T, 12) rad, how far the joint is from the standard movement; 0 outside repetitions.
+    `deviation`: (T, 12) rad, true angle less the standard movement's; 0 outside repetitions.
     """
 
     exercise: NDArray[np.int64]
@@ -116,7 +116,7 @@ def _labels(trainee: VirtualTrainee, times_ns: NDArray[np.int64]) -> Labels:
         standard = trainee.exercises[repetition.exercise].standard(repetition.variant)
         inside = (times_ns >= repetition.start_ns) & (times_ns <= repetition.end_ns)
         at = np.round(truth.phase[inside] * (len(standard) - 1)).astype(np.int64)
-        deviation[inside] = np.nan_to_num(np.abs(truth.angles[inside] - standard[at]))
+        deviation[inside] = np.nan_to_num(truth.angles[inside] - standard[at])
     # The model reads angles on a circle that is cut at -pi/2, where no joint goes.
     angles = np.where(truth.angles > 1.5 * np.pi, truth.angles - 2 * np.pi, truth.angles)
     return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), angles.astype(np.float32), deviation)

@@ -56,6 +56,8 @@ class Scores:
     `exercise`: share of the ticks within sets. `none`: share of ticks outside sets taken for none. `stage`: share of all
     ticks. `phase`: mean distance, 0..0.5 of a repetition. `angle`, `angle_raw`: mean difference from the true angles, rad,
     refined and as the landmarks show them, where the pose is there. `sigma`: share of the differences within 2 sigma.
+    `deviation_gain`: how large a true deviation from the standard movement appears in the refined angles, least squares; 1
+    where it is seen at its size, 0 where the joint seems to move as usual.
     """
 
     exercise: float
@@ -65,6 +67,7 @@ class Scores:
     angle: float
     angle_raw: float
     sigma: float
+    deviation_gain: float
 
 
 EMPHASIS = 2.0
@@ -84,7 +87,7 @@ def losses(heads: Heads, labels: Labels, seen: Tensor) -> dict[str, Tensor]:
     weight = heads.importance.detach()[..., list(JOINT_NODES)]
     weight = 0.5 * weight / weight.sum(-1, keepdim=True) + 0.5 / N_JOINTS
     # Most joints move as the standard does most of the time: what counts is to see those that do not.
-    weight = weight * (1 + EMPHASIS * (deviation / math.radians(9)).clamp(max=2))
+    weight = weight * (1 + EMPHASIS * (deviation.abs() / math.radians(9)).clamp(max=2))
     # Without a camera most joints can't be known: what the bands say of them counts, and spoils nothing else.
     trust = 0.2 + 0.8 * seen
     difference = heads.angles - angles
@@ -173,7 +176,7 @@ def evaluate(coach: Coach, sessions: Sequence[Session], constants: FeatureConsta
         exercise = heads.exercise[0].argmax(-1).numpy()
         sine, cosine = heads.phase[0, :, 0].numpy(), heads.phase[0, :, 1].numpy()
         off = np.abs(np.arctan2(sine, cosine) / math.tau - labels.phase) % 1.0
-        difference = np.abs(heads.angles[0].numpy() - labels.angles)
+        difference = heads.angles[0].numpy() - labels.angles
         inside = _after_first_second(labels.exercise, round(constants.tick_hz))
         rows.append(
             {
@@ -181,12 +184,17 @@ def evaluate(coach: Coach, sessions: Sequence[Session], constants: FeatureConsta
                 "none": (exercise == len(EXERCISES) - 1)[labels.exercise == len(EXERCISES) - 1],
                 "stage": heads.stage[0].argmax(-1).numpy() == labels.stage,
                 "phase": np.minimum(off, 1 - off)[in_repetition(labels)],
-                "angle": difference[seen].ravel(),
+                "angle": np.abs(difference)[seen].ravel(),
                 "angle_raw": np.abs(shown[0].numpy() - labels.angles)[seen].ravel(),
-                "sigma": (difference < 2 * np.exp(heads.log_sigma[0].numpy()))[seen].ravel(),
+                "sigma": (np.abs(difference) < 2 * np.exp(heads.log_sigma[0].numpy()))[seen].ravel(),
+                "deviation": labels.deviation[seen].ravel(),
+                "deviation_seen": (labels.deviation + difference)[seen].ravel(),
             }
         )
-    return Scores(**{name: float(np.concatenate([row[name] for row in rows]).mean()) for name in rows[0]})
+    joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    deviation, deviation_seen = joined.pop("deviation"), joined.pop("deviation_seen")
+    gain = float(deviation @ deviation_seen / max(deviation @ deviation, 1e-9))
+    return Scores(**{name: float(values.mean()) for name, values in joined.items()}, deviation_gain=gain)
 
 
 def _after_first_second(exercise: NDArray[np.int64], ticks: int) -> NDArray[np.bool_]:

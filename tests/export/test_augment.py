@@ -6,8 +6,8 @@ pytest.importorskip("torch", reason="the export extra is not installed")
 from device.runtime.align import Aligned
 from device.sim.bands import perfect_sensors, true_imu
 from device.sim.trainee import VirtualTrainee
-from device.skeleton import MIRRORED_NODES, N_BANDS, joint_angles
-from export.augment import MIRRORED_BANDS, augmented, mirrored
+from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, joint_angles
+from export.augment import MIRRORED_BANDS, _other_limbs, augmented, mirrored
 
 TIMES = np.arange(5_000_000_000, 20_000_000_000, 10_000_000, dtype=np.int64)
 
@@ -48,6 +48,20 @@ def test_a_mirrored_body_has_the_mirrored_angles() -> None:
     seen, angles = mirrored(signals, joint_angles(signals.world).astype(np.float32))
     np.testing.assert_allclose(joint_angles(seen.world), angles, atol=1e-4)
     assert list(MIRRORED_NODES)[15] == 16
+
+
+def test_other_limbs_have_other_lengths_and_the_same_bend() -> None:
+    signals = stretch()
+    before = signals.world.copy()
+    _other_limbs(np.random.default_rng(1), signals)
+    bent = [i for i, joint in enumerate(JOINTS) if joint.name.endswith(("elbow", "knee"))]
+    np.testing.assert_allclose(joint_angles(signals.world)[:, bent], joint_angles(before)[:, bent], atol=1e-4)
+    ratio = np.linalg.norm(signals.world[:, 13] - signals.world[:, 11], axis=-1) / np.linalg.norm(
+        before[:, 13] - before[:, 11], axis=-1
+    )
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    assert 0.01 < abs(ratio[0] - 1) < 0.2
+    np.testing.assert_array_equal(signals.world[:, :13], before[:, :13])
 
 
 def test_every_mix_of_modalities_is_met_and_the_truth_stays() -> None:

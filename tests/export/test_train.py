@@ -94,6 +94,7 @@ def test_scores_of_a_network_that_does_nothing_are_those_of_the_landmarks(sessio
     assert scores.angle == pytest.approx(scores.angle_raw, abs=1e-6)
     assert 0 <= scores.exercise <= 1
     assert 0 <= scores.phase <= 0.5
+    assert scores.deviation_gain == pytest.approx(1, abs=0.35)
     assert whole(sessions[0], FeatureConstants()).skeleton.shape == (1, len(sessions[0]), 33, 11)
 
 
@@ -107,6 +108,6 @@ def test_deviations_are_the_habits_and_only_within_repetitions() -> None:
     assert not labels.deviation[outside].any()
     for habit, side, size_rad, _ in done.habits:
         for name in ("left", "right") if side == "both" else (side,):
-            assert labels.deviation[:, JOINT[f"{name}_{habit.joint}"]].max() > 0.8 * size_rad
+            assert (habit.sign * labels.deviation[:, JOINT[f"{name}_{habit.joint}"]]).max() > 0.8 * size_rad
     for name in clean:
-        assert labels.deviation[:, JOINT[name]].max() < np.radians(10)
+        assert np.abs(labels.deviation[:, JOINT[name]]).max() < np.radians(10)
