@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m export.build", description=__doc__, epilog="example: python -m export.build --out /tmp/coach --minutes 1"
+        prog="python -m export.build", description=__doc__, epilog="example: python -m export.build --out /tmp/coach --steps 300"
     )
     parser.add_argument(
         "--out", type=Path, default=bundle.shipped_bundle(), help="the bundle's folder (default: the shipped one)"
     )
-    parser.add_argument("--minutes", type=float, default=Recipe().minutes, help="how long to train (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=Recipe().steps, help="steps to train (default: %(default)s)")
     parser.add_argument("--clips", type=int, default=138, help="rendered clips to learn from (default: %(default)s)")
     parser.add_argument("--sessions", type=int, default=160, help="emulated sessions to learn from (default: %(default)s)")
     parser.add_argument("--held-out", type=int, default=12, help="rendered clips to judge by (default: %(default)s)")
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     signals, constants = SignalsConfig(), FeatureConstants()
-    recipe = dataclasses.replace(Recipe(), minutes=args.minutes, seed=args.seed, threads=args.processes)
+    recipe = dataclasses.replace(Recipe(), steps=args.steps, seed=args.seed, threads=args.processes)
     found = _clips(args, progress, range(RENDERED, RENDERED + args.clips), "render clips")
     judged = _clips(args, progress, range(HELD_OUT, HELD_OUT + args.held_out), "render clips to judge by")
 
@@ -79,10 +79,10 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     torch.manual_seed(args.seed)
     coach = Coach()
     standardise(coach, sampler)
-    task = progress.add_task("train", total=1, note="")
-    steps = train(
+    task = progress.add_task("train", total=recipe.steps, note="")
+    train(
         coach, sampler, recipe,
-        lambda p: progress.update(task, completed=p.done, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items())),
+        lambda p: progress.update(task, completed=p.steps, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items())),
     )  # fmt: skip
 
     task = progress.add_task("export and check", total=1, note="")
@@ -95,8 +95,7 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         "emulated_sessions": len(sessions),
         "emulated_ticks": sum(map(len, sessions)),
         "held_out_clips": len(judged),
-        "steps": steps,
-        "minutes": args.minutes,
+        "steps": args.steps,
     }
     _write(args.out, coach, sampler, constants, data, _flat(scores), args.seed)
     figures = _figures(args.out, scores, held_out, constants)

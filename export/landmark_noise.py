@@ -99,7 +99,7 @@ class LandmarkNoise:
         return errors, run.present[frames[np.round(place).astype(np.int64)]]
 
 
-def fit_landmark_noise(clips: Sequence[Observed], *, seed: int, epochs: int = 20) -> LandmarkNoise:
+def fit_landmark_noise(clips: Sequence[Observed], *, seed: int, epochs: int = 40) -> LandmarkNoise:
     """Fit on rendered clips. Every frame is used twice, the second time in a mirror."""
     x = np.concatenate([_inputs(c.truth, c.velocity)[c.present] for c in clips])
     y = np.concatenate([_targets(c)[c.present] for c in clips])
