@@ -19,7 +19,8 @@ from device.drivers.registry import create_camera
 from device.errors import EndOfStream, SpotterError
 from device.messages import Cue, Frame, Pose
 from device.runtime.eye import END, FAILED, POSE, READY, RECORD, EyeSpec
-from device.runtime.pose import MediaPipePose, PoseEstimator
+from device.runtime.pose import PoseEstimator
+from device.runtime.pose_engine import make_estimator
 
 AHEAD_FRAMES = 3
 AHEAD_S = 0.25
@@ -95,7 +96,7 @@ def serve(pipe: Connection[Any, Any]) -> None:
     outlet = Outlet(pipe)
     try:
         spec: EyeSpec = pipe.recv()
-        with _camera(spec) as camera, MediaPipePose(spec.pose) as estimator:
+        with _camera(spec) as camera, make_estimator(spec.pose) as estimator:
             commands = Commands(pipe, camera)
             outlet.word(READY)
             if spec.lockstep:

@@ -1,0 +1,1 @@
+"""Measurements of single parts over many random trials, for `spotter bench`."""
