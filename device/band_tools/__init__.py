@@ -1,0 +1,1 @@
+"""What the command line does to a band on a cable."""
