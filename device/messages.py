@@ -62,8 +62,9 @@ class ImuBatch:
     """Consecutive samples of one band.
 
     `band`: index into `skeleton.BANDS`. `session`: changes when the band reboots. `seq`: of the first sample;
-    consecutive samples have consecutive numbers. `times_ns`: (n,) int64; on the source's own clock until the
-    timebase has converted it. `values`: (n, 6) specific force x, y, z then angular rate x, y, z, band frame.
+    consecutive samples have consecutive numbers. `times_ns`: (n,) int64; while `sigma_ns` is `timebase.UNCONVERTED`
+    (-1) they are on the source's own clock and `t_ns` is their arrival. `values`: (n, 6) specific force x, y, z then
+    angular rate x, y, z, band frame.
     """
 
     t_ns: int
@@ -87,6 +88,11 @@ class ClockPing:
     sent_ns: int
     band_ns: int
     received_ns: int
+
+    @property
+    def t_ns(self) -> int:
+        """When it was done."""
+        return self.received_ns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,10 +188,11 @@ class SetEnded:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A correction, a praise or a summary, as it is said and felt.
+    """A correction, a praise, a summary or a notice about the bands, as it is said and felt.
 
-    `kind`: correction, praise or summary. `joint` and `sign` (+1, -1) name what is corrected or praised, empty
-    and 0 in a summary. `prompts`: names of the voice files, said in order. `bands`: indices that vibrate.
+    `kind`: correction, praise, summary or notice. `joint` and `sign` (+1, -1) name what is corrected or praised, empty
+    and 0 in the others; `exercise` is `none` in a notice. `prompts`: names of the voice files, said in order. `bands`: indices
+    that vibrate.
     """
 
     t_ns: int
@@ -238,7 +245,7 @@ class Advanced:
     t_ns: int
 
 
-Sensed = Pose | ImuBatch
+Sensed = Pose | ImuBatch | ClockPing
 """What goes into the core."""
 
 Coached = Estimate | StageBoundary | Repetition | SetStarted | SetEnded | Cue | Vibration | Speech

@@ -6,8 +6,9 @@ import pytest
 from device.config import ImuConfig
 from device.drivers.imu_recording import RecordedImu
 from device.errors import DriverError, EndOfStream, RecordingError
-from device.messages import ImuBatch, Pose
+from device.messages import ClockPing, ImuBatch, Pose
 from device.runtime.recording import Recorder, RecordingMeta
+from device.runtime.timebase import UNCONVERTED
 
 MS = 1_000_000
 START_NS = 77_000 * MS
@@ -57,3 +58,15 @@ def test_opening_again_plays_from_the_beginning(folder):
 def test_a_recording_that_is_not_there_says_so(tmp_path):
     with pytest.raises(RecordingError, match="spotter record"):
         RecordedImu(ImuConfig(type="recording", device=str(tmp_path / "none"))).open()
+
+
+def test_pings_move_with_the_start_and_a_bands_own_clock_does_not(tmp_path):
+    own = np.array([5, 15], np.int64) * MS
+    with Recorder(tmp_path, RecordingMeta(start_ns=START_NS)) as recorder:
+        recorder.write(ClockPing(1, 9, START_NS + 10 * MS, 7 * MS, START_NS + 40 * MS))
+        recorder.write(ImuBatch(START_NS + 50 * MS, UNCONVERTED, 0, 1, 9, own, np.zeros((2, 6), np.float32)))
+    with RecordedImu(ImuConfig(type="recording", device=str(tmp_path)), start_ns=0) as source:
+        assert source.pings(30 * MS) == []
+        assert source.pings(40 * MS) == [ClockPing(1, 9, 10 * MS, 7 * MS, 40 * MS)]
+        (batch,) = source.read(50 * MS)
+        assert (batch.t_ns, batch.times_ns.tolist()) == (50 * MS, own.tolist())

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device.errors import RecordingError, StoreError
-from device.messages import Advanced, ImuBatch, Pose
+from device.messages import Advanced, ClockPing, ImuBatch, Pose
 from device.runtime.recording import FILE_NAME, Recorder, RecordingMeta, read_recording
 
 META = RecordingMeta("2026-01-02T03:04:05+00:00", {"camera": {"rate_hz": 15.0}}, "ab" * 32, 5_000, {"seed": 7})
@@ -128,7 +128,7 @@ def test_random_bytes_are_only_ever_a_recording_error(tmp_path, data):
 
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 4), st.binary(max_size=120)), max_size=4), st.binary(max_size=30))
+@given(st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=120)), max_size=4), st.binary(max_size=30))
 def test_whole_records_of_nonsense_are_only_ever_a_recording_error(tmp_path, records, tail):
     file = tmp_path / "nonsense.rec"
     if not file.with_name(FILE_NAME).exists():
@@ -137,7 +137,7 @@ def test_whole_records_of_nonsense_are_only_ever_a_recording_error(tmp_path, rec
     file.write_bytes(head + b"".join(framed(kind, payload) for kind, payload in records) + tail)
     try:
         for message in read_recording(file):
-            assert isinstance(message, Pose | ImuBatch)
+            assert isinstance(message, Pose | ImuBatch | ClockPing)
     except RecordingError:
         pass
 
@@ -150,7 +150,7 @@ def framed(kind, payload):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": 2}, "format 2, this version reads 1"),
+        ({"format": 3}, "format 3, this version reads 1 to 2"),
         ({"format": None}, "format None"),
         ({"landmarks": ["nose"]}, "other landmarks"),
         ({"start_ns": "soon"}, "start_ns"),
@@ -246,3 +246,26 @@ def test_the_moments_at_which_the_core_worked_are_kept_among_what_was_sensed(tmp
 def test_a_recording_without_such_moments_says_so(tmp_path):
     record(tmp_path, session())
     assert not read_recording(tmp_path).stepped
+
+
+def test_exchanges_of_clocks_are_recorded_in_their_place(tmp_path):
+    pings = [ClockPing(band, 70_000 + band, -5, 2**40, 25_000_000) for band in range(4)]
+    written = [pose(0), pings[0], batch(1), *pings[1:]]
+    record(tmp_path, written)
+    assert_same(list(read_recording(tmp_path)), written)
+
+
+def test_a_recording_of_the_format_without_pings_is_read(tmp_path):
+    file = record(tmp_path, session(3))
+    data = file.read_bytes()
+    size = struct.unpack_from("<I", data, 1)[0]
+    header = json.loads(data[5 : 5 + size])
+    file.write_bytes(framed(0, json.dumps(header | {"format": 1}).encode()) + data[9 + size :])
+    assert_same(list(read_recording(file)), session(3))
+
+
+def test_a_ping_of_a_band_that_does_not_exist_is_damage(tmp_path):
+    file = record(tmp_path, [])
+    file.write_bytes(file.read_bytes() + framed(4, struct.pack("<Iqqqq", 9, 1, 0, 0, 0)) + framed(3, struct.pack("<q", 1)))
+    with pytest.raises(RecordingError):
+        read_recording(file)

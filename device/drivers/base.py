@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
+from device.drivers.health import BandHealth
 from device.messages import ClockPing, Frame, ImuBatch
 
 
@@ -54,6 +55,10 @@ class ImuSource(Driver):
         """All exchanges of clocks that were done by `until_ns` and not handed out before; a source whose times are the
         host's own, or that can't be asked, has none. Never blocks."""
         return []
+
+    def health(self) -> dict[int, BandHealth]:
+        """How each band is doing, by its index in `skeleton.BANDS`; empty where the source doesn't know. Any thread may ask."""
+        return {}
 
 
 class Speaker(Driver):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import SignalsConfig
-from device.messages import NS_PER_S, Array, ImuBatch, Pose, Sensed, Tick
+from device.messages import NS_PER_S, Array, ImuBatch, Pose, Tick
 from device.skeleton import N_BANDS, N_NODES
 
 MAX_ASTRAY_NS = 10 * NS_PER_S
@@ -153,7 +153,7 @@ class Aligner:
         self._imu = np.zeros((N_BANDS, 6))
         self._smoothed: list[Floats | None] = [None] * N_BANDS
 
-    def push(self, message: Sensed) -> None:
+    def push(self, message: Pose | ImuBatch) -> None:
         """Take one message on host time. Late, repeated, broken and far-future samples are dropped and counted."""
         if isinstance(message, Pose):
             values = np.concatenate([message.world, message.image[:, 3:4]], axis=1).astype(np.float64)[None]

@@ -19,21 +19,24 @@ from typing import Any
 import numpy as np
 
 from device.errors import RecordingError, StoreError
-from device.messages import Advanced, ImuBatch, Pose, Sensed
+from device.messages import Advanced, ClockPing, ImuBatch, Pose, Sensed
 from device.skeleton import BANDS, LANDMARKS, N_BANDS, N_NODES
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Format 1 has no pings."""
 FILE_NAME = "session.rec"
 FLUSH_BYTES = 16 * 1024
 FLUSH_NS = 500_000_000
 MAX_PAYLOAD = 1 << 20
 
-_HEADER, _POSE, _IMU, _ADVANCED = 0, 1, 2, 3
+_HEADER, _POSE, _IMU, _ADVANCED, _PING = 0, 1, 2, 3, 4
 _FRAME = struct.Struct("<BI")
 _CRC = struct.Struct("<I")
 _POSE_HEAD = struct.Struct("<qqqII?")
 _IMU_HEAD = struct.Struct("<qqqIqI")
 _ADVANCED_TIME = struct.Struct("<q")
+_PING_FIELDS = struct.Struct("<Iqqqq")
 _POSE_FLOATS = N_NODES * 4 + N_NODES * 3
 _IMU_SAMPLE_BYTES = 8 + 6 * 4
 
@@ -122,6 +125,9 @@ class Recorder:
                 self._append(_POSE, _encode_pose(message))
             elif isinstance(message, Advanced):
                 self._append(_ADVANCED, _ADVANCED_TIME.pack(message.t_ns))
+            elif isinstance(message, ClockPing):
+                fields = (message.band, message.session, message.sent_ns, message.band_ns, message.received_ns)
+                self._append(_PING, _PING_FIELDS.pack(*fields))
             else:
                 self._append(_IMU, _encode_imu(message))
         except struct.error as error:
@@ -215,7 +221,7 @@ def _scan(data: bytes, file: Path) -> tuple[list[tuple[int, int, int]], int]:
         end = start + length + _CRC.size
         if not any(data[at : at + _FRAME.size]) and not any(data[at:]):
             break
-        if kind > _ADVANCED or length > MAX_PAYLOAD:
+        if kind > _PING or length > MAX_PAYLOAD:
             raise _damaged(file, at)
         if end > size:
             break
@@ -253,9 +259,10 @@ def _decode_header(payload: bytes, file: Path) -> RecordingMeta:
     except (ValueError, RecursionError) as error:
         raise RecordingError(f"{file}: its header is not JSON; it is no recording of Spotter.") from error
     version = header.get("format") if isinstance(header, Mapping) else None
-    if version != FORMAT:
+    if version not in READABLE:
         raise RecordingError(
-            f"{file}: has recording format {version!r}, this version reads {FORMAT}. Replay it with the version that wrote it."
+            f"{file}: has recording format {version!r}, this version reads {READABLE[0]} to {READABLE[-1]}. "
+            "Replay it with the version that wrote it."
         )
     if header.get("landmarks") != list(LANDMARKS) or header.get("bands") != list(BANDS):
         raise RecordingError(f"{file}: was made with other landmarks or bands. Replay it with the version that wrote it.")
@@ -292,6 +299,8 @@ def _check(kind: int, payload: memoryview, file: Path, at: int) -> None:
             return
     if kind == _ADVANCED and size == _ADVANCED_TIME.size:
         return
+    if kind == _PING and size == _PING_FIELDS.size and _PING_FIELDS.unpack(payload)[0] < N_BANDS:
+        return
     raise _damaged(file, at)
 
 
@@ -309,4 +318,6 @@ def _decode(kind: int, payload: memoryview, file: Path, at: int) -> Sensed | Adv
         return ImuBatch(t_ns, sigma_ns, seq, band, session, times, values)
     if kind == _ADVANCED:
         return Advanced(*_ADVANCED_TIME.unpack(payload))
+    if kind == _PING:
+        return ClockPing(*_PING_FIELDS.unpack(payload))
     raise _damaged(file, at)

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from device.drivers.base import Haptic, Speaker
 from device.errors import DriverError, StoreError
-from device.messages import Advanced, Coached, Cue, ImuBatch, Pose, Repetition, Sensed, SetEnded, SetStarted, Speech, Vibration
+from device.messages import (
+    Advanced,
+    ClockPing,
+    Coached,
+    Cue,
+    ImuBatch,
+    Pose,
+    Repetition,
+    Sensed,
+    SetEnded,
+    SetStarted,
+    Speech,
+    Vibration,
+)
 
 if TYPE_CHECKING:
     from device.runtime.recording import Recorder
@@ -189,7 +202,7 @@ class RecordingSink:
         self._recorder = recorder
 
     def receive(self, message: Heard) -> None:
-        if isinstance(message, Pose | ImuBatch | Advanced):
+        if isinstance(message, Pose | ImuBatch | ClockPing | Advanced):
             self._recorder.write(message)
 
     def close(self) -> None:
