@@ -11,6 +11,7 @@ in opposite directions and so cancels; only what passes by PLAIN is said from th
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field, replace
 
 from device.config import CoachConfig
@@ -33,6 +34,7 @@ PRAISE_SHARE = 2 / 3
 PRAISE_REPETITIONS = 2
 
 _MIN_INTENSITY = 0.4
+_NOTICES_KEPT = 8
 _SHORTEST_NS, _LONGEST_NS = 150_000_000, 400_000_000
 _BREATH_NS = 200_000_000
 _SUMMARY_WAIT_NS = 6 * NS_PER_S
@@ -83,6 +85,7 @@ class Coach:
         self._memory = _SetMemory()
         self._said_now = False
         self._summary: tuple[int, Cue] | None = None
+        self._notices: deque[Cue] = deque(maxlen=_NOTICES_KEPT)
 
     def set_started(self) -> None:
         """A new set: nothing of the one before is left to say."""
@@ -119,8 +122,18 @@ class Coach:
             self._summary = (t_ns + _SUMMARY_WAIT_NS, self._summarise(t_ns, exercise, ended))
         return self.idle(t_ns)
 
+    def notice(self, t_ns: int, names: tuple[str, ...]) -> list[Said]:
+        """Something about the equipment, not the movement. Returns it, now or from `idle` once the prompt before is over."""
+        prompts = self._known(names)
+        said = prompts if self._config.voice else ()
+        if prompts:
+            self._notices.append(Cue(t_ns, 0, "notice", "none", "", 0, self._text(prompts), said, 0.0, (), 0.0))
+        return self.idle(t_ns)
+
     def idle(self, t_ns: int) -> list[Said]:
-        """Next tick, whatever is done. Returns a summary that waited."""
+        """Next tick, whatever is done. Returns a notice or a summary that waited."""
+        if self._notices and self._may_speak(t_ns):
+            return self._say(t_ns, self._notices.popleft())
         if self._summary is None:
             return []
         latest_ns, cue = self._summary
@@ -133,11 +146,11 @@ class Coach:
         return self._say(t_ns, cue)
 
     def close(self, t_ns: int) -> list[Said]:
-        """The stream is over: a summary that waits is queued behind the prompt before."""
-        if self._summary is None:
-            return []
-        cue, self._summary = self._summary[1], None
-        return self._say(t_ns, cue)
+        """The stream is over: what waits is queued behind the prompt before."""
+        waiting = [*self._notices, *([self._summary[1]] if self._summary is not None else [])]
+        self._notices.clear()
+        self._summary = None
+        return [said for cue in waiting for said in self._say(t_ns, cue)]
 
     def _limit(self, exercise: Exercise, rule: CueRule) -> float:
         return max(self._threshold, exercise.tolerance.get(rule.joint, 0.0))
