@@ -6,12 +6,16 @@ ARGS ?=
 SEEDS ?= 101 102 103 104 105 106 107 108 109 110
 RUN_SETUP := .venv/run.stamp
 TEST_SETUP := .venv/test.stamp
+FIRMWARE_SETUP := .venv/firmware.stamp
+MICROPYTHON_STUBS := 1.28.0.post4
+PYRIGHT := tests/firmware/node_modules/pyright/index.js
 
-.PHONY: help demo test lint unit model voice figures picture clean
+.PHONY: help demo test lint unit types fuzz model voice figures picture clean
 
 help:
 	@echo "make demo     the virtual trainee's session, live in the terminal; pictures and film in out/ (ARGS='--seed 7')"
 	@echo "make test     linters, types, import rules and tests"
+	@echo "make fuzz     a million damaged inputs through the parsers of the bands' protocol"
 	@echo "make model    rebuild the shipped model bundle from the virtual trainee (under 40 minutes on two cores)"
 	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
 	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 25 minutes)"
@@ -23,12 +27,21 @@ demo: $(RUN_SETUP)
 test: lint unit
 
 lint: $(TEST_SETUP)
-	$(BIN)/ruff format --check device export tests
-	$(BIN)/ruff check device export tests
+	$(BIN)/ruff format --check device export tests firmware_wearable
+	$(BIN)/ruff check device export tests firmware_wearable
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory types
 
-unit: $(TEST_SETUP)
+# The firmware against the stubs of both boards' MicroPython.
+types: $(FIRMWARE_SETUP)
+	@if [ -e $(PYRIGHT) ]; then node $(PYRIGHT) -p tests/firmware/esp32s3.json && node $(PYRIGHT) -p tests/firmware/picow.json; \
+	else echo "The firmware's types were not checked: npm is absent. Install nodejs and npm, and delete $(FIRMWARE_SETUP)."; fi
+
+fuzz: $(TEST_SETUP)
+	$(BIN)/python tests/fuzz_band.py $(ARGS)
+
+unit: $(TEST_SETUP) $(FIRMWARE_SETUP)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 model: $(TEST_SETUP)
@@ -51,10 +64,20 @@ $(TEST_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp
 	$(BIN)/pip install --progress-bar on -c constraints.txt -e '.[test,export]'
 	touch $@ $(RUN_SETUP)
 
-# Installs what is missing with apt where that is possible, and says what is missing where it is not.
-.venv/system.stamp:
-	@missing=""; \
-	for package in $(SYSTEM_PACKAGES); do \
+# What the firmware is tested with: MicroPython and pyright under node, and the stubs. Without node those tests skip and say so.
+$(FIRMWARE_SETUP): tests/firmware/package-lock.json | .venv/system.stamp
+	@command -v npm >/dev/null || { $(call install_missing,nodejs npm); } || true
+	@for board in esp32 rp2-rpi_pico_w; do \
+	  $(BIN)/pip install -q --upgrade --target .venv/typings/$$board micropython-$$board-stubs==$(MICROPYTHON_STUBS); \
+	done
+	@if command -v npm >/dev/null; then npm ci --prefix tests/firmware --no-audit --no-fund || \
+	  echo "npm could not fetch MicroPython; the firmware's tests will skip."; fi
+	touch $@
+
+# Installs what is missing of $(1) with apt where that is possible, and says what is missing where it is not.
+define install_missing
+missing=""; \
+	for package in $(1); do \
 	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$package"; \
 	done; \
 	if [ -n "$$missing" ]; then \
@@ -62,6 +85,10 @@ $(TEST_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp
 	  if [ "$$as" = none ]; then echo "Missing system packages:$$missing. Install them with: sudo apt-get install$$missing"; \
 	  else $$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; fi; \
 	fi
+endef
+
+.venv/system.stamp:
+	@$(call install_missing,$(SYSTEM_PACKAGES))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
 	  { echo "Spotter needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv

@@ -14,7 +14,7 @@ from types import FrameType
 from device import __version__
 from device.errors import SpotterError
 
-COMMANDS: tuple[str, ...] = ("run", "demo", "replay", "record", "history", "config", "bench")
+COMMANDS: tuple[str, ...] = ("run", "demo", "replay", "record", "history", "band", "config", "bench")
 """Modules of `device.commands`. Each has `add_parser(subparsers)`, which sets the default `run`: args -> exit status.
 They import nothing heavy until they run, so that `spotter --help` answers at once."""
 

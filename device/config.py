@@ -47,16 +47,30 @@ class CameraConfig:
 
 @dataclass(frozen=True, slots=True)
 class PoseConfig:
-    estimator: str = setting("mediapipe", "Pose estimator.", choices=("mediapipe",))
+    estimator: str = setting(
+        "litert", "Pose estimator: BlazePose's networks on a TFLite runtime, or MediaPipe.", choices=("litert", "mediapipe")
+    )
+    threads: int = setting(2, "Threads of the litert estimator; MediaPipe takes its own.", low=1, high=16)
     min_detection: float = setting(0.5, "Confidence below which nobody was found.", low=0, high=1)
     min_tracking: float = setting(0.5, "Confidence below which the person is searched anew.", low=0, high=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ImuConfig:
-    type: str = setting("none", "Source of the bands: none, virtual, recording, or one from an installed package.")
+    type: str = setting(
+        "none", "Source of the bands: none, ble, i2c, serial, virtual, recording, or one from an installed package."
+    )
     rate_hz: float = setting(100.0, "Samples a second of each band.", unit="Hz", low=25, high=200)
     device: str = setting("", "Recording that the recording driver plays (a folder of `spotter record`).")
+    trusted: str = setting("~/.local/share/spotter/bands.json", "List of paired bands that `spotter band pair` writes.")
+    bands: dict[str, str] = setting({}, "Limb of each band by its id, address or name; wins over the limb given at pairing.")
+    adapter: str = setting("", "Bluetooth adapter of the ble driver, such as hci1; empty is the system's default.")
+    pairing_window_s: float = setting(60.0, "Time after which pairing closes by itself.", unit="s", low=5, high=600)
+    silence_s: float = setting(2.0, "Time without data after which a band is connected anew.", unit="s", low=0.5, high=60)
+    chips: dict[str, str] = setting({}, "Chip of each limb for the i2c driver: bus:address or bus:address:chip, such as 1:0x6a.")
+    self_test: bool = setting(False, "Let the chips of the i2c driver test themselves when it is opened; they have to lie still.")
+    ports: dict[str, str] = setting({}, "Port of each limb's band for the serial driver, such as /dev/ttyACM0.")
+    baud: int = setting(460800, "Bits a second of the serial driver's ports; USB takes no notice.", low=9600, high=3000000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +83,7 @@ class SpeakerConfig:
 
 @dataclass(frozen=True, slots=True)
 class HapticConfig:
-    type: str = setting("log", "Haptic driver: pwm, log, virtual, or one from an installed package.")
+    type: str = setting("log", "Haptic driver: band, pwm, log, virtual, or one from an installed package.")
     device: str = setting("", "File to which the log driver appends JSON lines; empty is the program's own log.")
     pins: dict[str, int] = setting(
         {"left_wrist": 12, "right_wrist": 13, "left_ankle": 18, "right_ankle": 19}, "GPIO pin of each band's motor (BCM)."
@@ -86,6 +100,12 @@ class SignalsConfig:
     )
     max_gap_ms: float = setting(
         250.0, "Longest gap between two samples that is interpolated and still counts as seen.", unit="ms", low=10, high=2000
+    )
+    sync: str = setting(
+        "auto", "Delay of the bands against the camera: found out while the trainee moves, or fixed.", choices=("auto", "fixed")
+    )
+    camera_offset_ms: float = setting(
+        0.0, "Delay of the bands against the camera, where sync is fixed.", unit="ms", low=-500, high=500
     )
     imu_smoothing: float = setting(0.6, "Weight of the newest IMU sample (paper eq. 10).", low=0.05, high=1)
 

@@ -53,3 +53,19 @@ class RecordingError(StoreError):
 
 class EyeError(SpotterError):
     """The eye process died or stopped answering."""
+
+
+class BandError(DriverError):
+    """A band is not trusted, does not answer, or the list of paired bands can't be used."""
+
+
+class FirmwareError(DriverError):
+    """A band's firmware failed in the interpreter that stands for the band; the message has its traceback."""
+
+
+class FlashError(SpotterError):
+    """A band could not be flashed; the message says what to install, connect or press."""
+
+
+class CalibrationError(SpotterError):
+    """A band was never at rest, or what it measures can't be; the message says how to calibrate."""

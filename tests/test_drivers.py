@@ -9,13 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chip_bench import model_of
+from serial_bench import PtyBand
 
 from device.config import CameraConfig, HapticConfig, ImuConfig, SpeakerConfig
 from device.drivers.registry import BUILT_IN, create_camera, create_haptic, create_imu, create_speaker
 from device.errors import DriverError, DriverUnavailable, EndOfStream, StaleFrame
 from device.messages import Frame, ImuBatch
 from device.runtime.recording import Recorder
-from device.skeleton import N_BANDS
+from device.sim_chips.model import resting
+from device.sim_chips.smbus import SimulatedSmbus
+from device.skeleton import BANDS, N_BANDS
 from device.voice import load_prompts
 
 MS = 1_000_000
@@ -93,6 +97,12 @@ def test_a_camera_without_a_frame_has_no_latest(make_camera):
         make_camera().latest(1000 * MS)
 
 
+@pytest.fixture
+def plugged_band(tmp_path):
+    with PtyBand(tmp_path / "ttyACM0") as band:
+        yield band
+
+
 @pytest.fixture(params=kinds("imu"))
 def make_imu(request, tmp_path):
     def make():
@@ -107,6 +117,13 @@ def make_imu(request, tmp_path):
                         batch = ImuBatch(i * 30 * MS + 40 * MS, MS, i // 4 * 3, i % 4, 1, times, np.ones((3, 6), np.float32))
                         recorder.write(batch)
             return create_imu(ImuConfig(type="recording", device=str(folder)), start_ns=0)
+        if request.param == "i2c":
+            chips = [model_of(name, resting(i), address=0x68 + i) for i, name in enumerate(("bmi270", "mpu6050", "lsm6dsox"))]
+            places = {limb: f"1:{chip.address}" for limb, chip in zip(BANDS, chips, strict=False)}
+            return create_imu(ImuConfig(type="i2c", chips=places), open_bus=lambda _number: SimulatedSmbus(chips))
+        if request.param == "serial":
+            band = request.getfixturevalue("plugged_band")
+            return create_imu(ImuConfig(type="serial", ports={"left_ankle": str(band.path)}))
         return create_imu(ImuConfig(type=request.param))
 
     return make
@@ -130,6 +147,24 @@ def test_a_source_closes_twice(make_imu, request):
     source = opened(make_imu(), request)
     source.close()
     source.close()
+
+
+@pytest.mark.parametrize("make_imu", ["i2c", "serial"], indirect=True)
+def test_a_live_source_gives_samples_of_now_and_says_how_it_does(make_imu, request):
+    began = time.monotonic_ns()
+    source = opened(make_imu(), request)
+    time.sleep(1.0)
+    now = time.monotonic_ns()
+    batches = source.read(now)
+    assert source.read(now) == []
+    assert sum(len(batch.times_ns) for batch in batches) >= 30
+    assert all(began < batch.t_ns <= now for batch in batches)
+    assert set(source.health()) == {batch.band for batch in batches}
+    assert all(health.received >= 30 and not health.problem for health in source.health().values())
+    source.close()
+    with pytest.raises(DriverError, match="not open"):
+        source.read(now)
+    source.open()
 
 
 @pytest.mark.parametrize("make_imu", ["virtual", "recording"], indirect=True)
@@ -174,7 +209,17 @@ def haptic(request, tmp_path, monkeypatch):
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
     monkeypatch.setenv("GPIOZERO_MOCK_PIN_CLASS", "mockpwmpin")
     device = str(tmp_path / "haptic.jsonl") * (request.param == "log")
-    return opened(create_haptic(HapticConfig(type=request.param, device=device, max_on_ms=500, max_duty=0.2)), request)
+    parts = {"source": StillBands()} if request.param == "band" else {}
+    return opened(create_haptic(HapticConfig(type=request.param, device=device, max_on_ms=500, max_duty=0.2), **parts), request)
+
+
+class StillBands:
+    """Bands that can vibrate."""
+
+    def vibrate(self, index, duration_ms, intensity):
+        assert 0 <= index < N_BANDS
+        assert 0 < duration_ms <= 1000
+        assert 0 <= intensity <= 255
 
 
 def test_a_vibration_is_bounded(haptic):
@@ -217,7 +262,8 @@ def test_no_driver_loads_its_library_when_it_is_imported():
         "from device.drivers.registry import BUILT_IN, _load\n"
         "for (base, kind), place in BUILT_IN.items():\n"
         "    if kind != 'virtual': _load(place)\n"
-        "heavy = {'cv2', 'gpiozero', 'sounddevice', 'picamera2', 'mediapipe', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'cv2', 'gpiozero', 'sounddevice', 'picamera2', 'mediapipe', 'matplotlib', 'smbus2', 'serial', 'bleak'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

@@ -24,7 +24,7 @@ POSE_HZ = 15
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "bench",
-        help="measure the model, the core or the renderer",
+        help="measure the model, the core, the pose estimators or the renderer",
         description="Measure one part of Spotter on this machine, with the virtual trainee as its input.",
         epilog="example: spotter bench model --strict",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -38,18 +38,49 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "The model step: its time on each runtime, int8 against float, the step against the window, its size.",
         ),
         ("core", _core, 60.0, "Time that each section of the core takes for a tick, against its budget."),
+        ("pose", _pose, 3.0, "The pose estimators side by side: time, agreement, memory, start. Wants an idle machine."),
         ("render", _render, 6.0, "Share of rendered frames in which the pose estimator finds the trainee, and the time of both."),
     ):
         part = parts.add_parser(name, help=text, description=text, epilog=f"example: spotter bench {name} --seed 7 --json")
         part.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the virtual trainee (default 0)")
-        of = "every set" if measure is _render else "the session"
+        of = "every set" if measure in (_pose, _render) else "the session"
         part.add_argument("--seconds", type=float, default=seconds, metavar="S", help=f"how much of {of} (default {seconds:g} s)")
         if measure is _render:
             part.add_argument("--sessions", type=int, default=1, metavar="N", help="how many seeds, from --seed on (default 1)")
-        else:
+        elif measure is not _pose:
             part.add_argument("--config", metavar="FILE", help="settings file (TOML)")
         rows.add_arguments(part)
         part.set_defaults(run=measure)
+    text = "The one clock: errors of the bands' times and of the camera's offset, and what they are worth; in simulated time."
+    part = parts.add_parser("time", help=text, description=text, epilog="example: spotter bench time --seconds 120 --json")
+    part.add_argument("--seed", type=int, default=0, metavar="N", help="seed of bands and trainees (default 0)")
+    part.add_argument("--seconds", type=float, default=600.0, metavar="S", help="how long each band runs (default 600 s)")
+    part.add_argument("--config", metavar="FILE", help="settings file (TOML)")
+    rows.add_arguments(part)
+    part.set_defaults(run=_time)
+    text = "How soon bands on wrong limbs are found over random trials, and whether a right one is ever called wrong."
+    part = parts.add_parser("assign", help=text, description=text, epilog="example: spotter bench assign --trials 40 --json")
+    part.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the trials (default 0)")
+    part.add_argument("--trials", type=int, default=200, metavar="N", help="how many with bands on wrong limbs (default 200)")
+    rows.add_arguments(part)
+    part.set_defaults(run=_assign)
+    text = (
+        "Four bands with the real firmware over a virtual Bluetooth: what is lost, how well times are known, the driver's cost."
+    )
+    part = parts.add_parser("radio", help=text, description=text, epilog="example: spotter bench radio --minutes 10 --json")
+    part.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bands and of what is lost (default 0)")
+    part.add_argument(
+        "--minutes", type=_minutes, default=0.5, metavar="M", help="length of each of its two parts, in real time (default 0.5)"
+    )
+    rows.add_arguments(part)
+    part.set_defaults(run=_radio)
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0.2 <= value <= 600:
+        raise argparse.ArgumentTypeError("must be 0.2 to 600 minutes")
+    return value
 
 
 def _model(args: argparse.Namespace) -> int:
@@ -164,6 +195,45 @@ def _parity(bundle: Bundle, runtime: str, runtimes: tuple[str, ...], observed: O
             worst = max(worst, *(float(np.abs(first[key] - other[key]).max()) for other in others for key in first))
         measured.append(rows.row("runtime_diff", worst, "", at_most=1e-3))
     return measured
+
+
+def _time(args: argparse.Namespace) -> int:
+    from device.bench.clocks import clock_rows, coached_rows, offset_rows, step_count
+    from device.config import load_config
+    from device.runtime.live import config_bundle
+
+    config = load_config(args.config)
+    bundle = config_bundle(config)
+    with _progress(step_count()) as step:
+        measured = clock_rows(args.seed, args.seconds, lambda: step("bands' clocks"))
+        measured += offset_rows(args.seed, lambda: step("camera against bands"))
+        measured += coached_rows(config, bundle, args.seed, lambda: step("coached sessions"))
+    return rows.show(rows.report(measured, seed=args.seed, bundle=bundle.version), args)
+
+
+def _assign(args: argparse.Namespace) -> int:
+    from device.bench.assignment import assignment_rows, trial_count
+
+    count = trial_count(args.trials)
+    with _progress(count) as step:
+        measured = assignment_rows(args.trials, args.seed, lambda done: step(f"trial {done} of {count}"))
+    return rows.show(rows.report(measured, seed=args.seed), args)
+
+
+def _pose(args: argparse.Namespace) -> int:
+    from device.bench.pose import pose_rows
+
+    with _progress(2) as step:
+        measured = pose_rows(args.seed, args.seconds, step)
+    return rows.show(rows.report(measured, seed=args.seed), args)
+
+
+def _radio(args: argparse.Namespace) -> int:
+    from device.bench.radio import radio_rows
+
+    with _progress(2) as step:
+        measured = radio_rows(args.minutes, args.seed, step)
+    return rows.show(rows.report(measured, seed=args.seed), args)
 
 
 def _render(args: argparse.Namespace) -> int:

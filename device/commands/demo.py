@@ -19,11 +19,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Coach a virtual trainee over all exercises, from rendered pictures and simulated bands to spoken and felt "
         "corrections that the trainee reacts to. Writes a film, the voice, a plot of each set and a summary, and prints the "
         "scores against what the trainee really did.",
-        epilog="example: spotter demo --seed 7 --realtime\n         spotter demo --sets squat,lunge --reps 5 --out out/legs",
+        epilog="example: spotter demo --seed 7 --realtime\n         spotter demo --sets squat,lunge --reps 5 --out out/legs\n"
+        "         spotter demo --radio --sets squat --reps 4",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=1, help="the trainee, the room and all errors follow from it (default 1)")
     parser.add_argument("--realtime", action="store_true", help="keep time with the clock instead of going as fast as it can")
+    parser.add_argument(
+        "--radio", action="store_true", help="bands with the real firmware over a virtual Bluetooth, in real time"
+    )
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="where the files go (default out/demo-SEED)")
     parser.add_argument("--sets", metavar="A,B,...", help="exercises to do, in order (default all, in random order)")
     parser.add_argument("--reps", metavar="N", type=int, help="repetitions of every set, 1 to 30 (default 6 to 8)")
@@ -48,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         reps=args.reps,
         realtime=args.realtime,
         film=not args.no_film,
+        radio=args.radio,
     )
     screen = Screen(config.budget, title=f"demo, seed {args.seed}", quiet=args.quiet)
     result = run_demo(config, options, screen)

@@ -62,8 +62,10 @@ class Source:
 def run(args: argparse.Namespace) -> int:
     from device.report.folder import ReportFolder
     from device.runtime.live import build_core, config_bundle
+    from device.runtime.offset_file import offset_of
     from device.runtime.recording import read_recording
     from device.runtime.summary import SetCollector, as_json
+    from device.runtime.sync import UNKNOWN
     from device.screen import Screen
 
     recording = read_recording(args.recording) if args.recording is not None else None
@@ -75,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     screen = Screen(config.budget, title="replay", quiet=args.json and not sys.stderr.isatty())
     with ExitStack() as stack:
         source = _source(args, recording, config, stack, screen)
-        core = build_core(config, source.start_ns, bundle=bundle, on_timing=screen.timing)
+        offset = offset_of(recording.meta.extra) if recording is not None else UNKNOWN
+        core = build_core(config, source.start_ns, bundle=bundle, on_timing=screen.timing, offset=offset)
         files = None
         if folder is not None:
             _prepare(folder, args.video)

@@ -50,6 +50,7 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
     from device.config import load_config, with_settings
     from device.messages import NS_PER_S
     from device.runtime.live import LiveRunner, build_core, config_bundle, open_bands, open_eye, open_outputs, open_recorder
+    from device.runtime.offset_file import load_offset, save_offset
     from device.runtime.session import RecordingSink, Session, Sink
     from device.runtime.summary import SetCollector
     from device.screen import Screen
@@ -66,10 +67,12 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
             bands = open_bands(config, stack)
             eye = open_eye(config, stack, on_timing=screen.timing)
             start_ns = time.monotonic_ns()
-            core = build_core(config, start_ns, bundle=bundle, on_timing=screen.timing)
-            sinks: list[Sink] = [collector, screen, *open_outputs(config, bundle, args.command, start_ns, stack)]
+            offset = load_offset(config.store.path)
+            core = build_core(config, start_ns, bundle=bundle, on_timing=screen.timing, offset=offset)
+            stack.callback(lambda: save_offset(config.store.path, core.camera_offset))
+            sinks: list[Sink] = [collector, screen, *open_outputs(config, bundle, args.command, start_ns, stack, bands)]
             if recording is not None:
-                sinks.append(RecordingSink(open_recorder(recording, config, bundle, start_ns, stack)))
+                sinks.append(RecordingSink(open_recorder(recording, config, bundle, start_ns, stack, offset=offset)))
             stack.enter_context(screen)
             session = stack.enter_context(Session(core, sinks))
             until_ns = None if args.duration is None else start_ns + round(args.duration * NS_PER_S)

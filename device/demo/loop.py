@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from device.drivers.base import ImuSource
 from device.errors import EndOfStream
-from device.messages import NS_PER_S, Array, Cue, Estimate, ImuBatch, Pose, Sensed
+from device.messages import NS_PER_S, Array, ClockPing, Cue, Estimate, ImuBatch, Pose, Sensed
 from device.runtime.core import Stepping
 from device.runtime.features import FeatureConstants
 from device.runtime.live import play
@@ -152,14 +152,16 @@ class _Arrivals:
             if self._realtime:
                 ahead_ns = self.arrival_ns - self._start_ns - (time.monotonic_ns() - began_ns)
                 time.sleep(max(0, ahead_ns) / NS_PER_S)
-            for batch in self._batches(self.arrival_ns):
+            for message in self._felt(self.arrival_ns):
                 self.pose = None
-                yield batch
+                yield message
             self.pose = pose
             yield pose
 
-    def _batches(self, until_ns: int) -> list[ImuBatch]:
+    def _felt(self, until_ns: int) -> list[ImuBatch | ClockPing]:
+        pings = self._bands.pings(until_ns)
         try:
-            return self._bands.read(until_ns)
+            batches = self._bands.read(until_ns)
         except EndOfStream:
-            return []
+            batches = []
+        return sorted([*pings, *batches], key=lambda message: message.t_ns) if pings else [*batches]

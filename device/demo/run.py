@@ -19,6 +19,7 @@ from device.demo.loop import Ears, ObservedModel, lockstep
 from device.demo.scores import SessionTruth, coaching_rows, injected_errors
 from device.demo.stage import Staging, set_stage
 from device.demo.summary import summarise
+from device.drivers.base import ImuSource
 from device.drivers.haptic_virtual import VirtualHaptic
 from device.drivers.imu_virtual import VirtualImu
 from device.errors import SpotterError, StoreError
@@ -39,11 +40,13 @@ from device.runtime.store import SessionStore
 from device.runtime.summary import SetCollector
 from device.screen import Screen
 from device.sim.trainee import VirtualTrainee
+from device.sim_radio.worn import WornBands
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What to do. `sets`, `reps`: None leaves them to the seed."""
+    """What to do. `sets`, `reps`: None leaves them to the seed. `radio`: bands with the real firmware over a virtual Bluetooth,
+    in real time."""
 
     seed: int
     out: Path
@@ -51,6 +54,7 @@ class DemoOptions:
     reps: int | None = None
     realtime: bool = False
     film: bool = True
+    radio: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +144,18 @@ def _session(run: _Run, screen: Screen) -> None:
         if options.film:
             run.files.start_film(run.staging, config.camera.rate_hz)
         eye = stack.enter_context(Eye(run.staging.eye(), on_timing=screen.timing))
-        bands = stack.enter_context(VirtualImu(config.imu, trainee, seed=options.seed))
+        listeners = [trainee.hear]
+        if options.radio:
+            worn = WornBands(config.imu, run.staging.trainee(), seed=options.seed)
+            listeners.append(worn.hear)
+        bands: ImuSource = worn if options.radio else VirtualImu(config.imu, trainee, seed=options.seed)
+        stack.enter_context(bands)
         core = Core(config, run.model, trainee.exercises, 0, on_timing=screen.timing)
         sinks: list[Sink] = [*run.files.sinks(), run.collector, ears, screen, *_outputs(run)]
         session = stack.enter_context(Session(core, sinks))
         stack.enter_context(screen)
-        for moment in lockstep(session, eye, bands, ears, [trainee.hear], realtime=options.realtime):
+        realtime = options.realtime or options.radio
+        for moment in lockstep(session, eye, bands, ears, listeners, realtime=realtime):
             run.now_ns = moment.now_ns
             run.files.show(core, moment.heard)
             screen.update(core.progress, elapsed_s=moment.pose.t_ns / NS_PER_S, total_s=trainee.duration_ns / NS_PER_S)

@@ -17,7 +17,7 @@ Picture = NDArray[np.uint8]
 WHITE = (245, 245, 245)
 GREY = (165, 170, 178)
 PANEL = (18, 20, 26)
-CAPTION_COLOURS = {"correction": (255, 176, 59), "praise": (110, 220, 130), "summary": (120, 190, 255)}
+CAPTION_COLOURS = {"correction": (255, 176, 59), "praise": (110, 220, 130), "summary": (120, 190, 255), "notice": (205, 150, 235)}
 SCALE = np.array([(70, 205, 95), (250, 215, 60), (240, 60, 50)], np.float64)
 """Colours of a joint on the standard, half-way to the threshold and beyond it."""
 

@@ -23,7 +23,7 @@ MIN_SPAN_RAD = math.radians(15)
 """A joint that moves less than this in the standard movement is only shown when it was corrected."""
 
 STAGE_COLOURS = {Stage.REST: "#f2f2f2", Stage.BEGINNING: "#d6e6f5", Stage.EXECUTION: "#fdebc8", Stage.END: "#dcf0dc"}
-CUE_COLOURS = {"correction": "#c8501e", "praise": "#2c8a3d", "summary": "#3465a4"}
+CUE_COLOURS = {"correction": "#c8501e", "praise": "#2c8a3d", "summary": "#3465a4", "notice": "#75507b"}
 MEASURED, STANDARD, TRUTH = "#1f4e79", "#e08214", "#888888"
 
 

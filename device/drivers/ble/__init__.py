@@ -1,0 +1,1 @@
+"""Bands over Bluetooth: who may connect, the life of a link, and the one owner of the adapter."""
