@@ -17,12 +17,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from device import rows
 from device.config import SignalsConfig
 from device.runtime import bundle, parity
+from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from export.clips import DEFAULT_CACHE, Clip, clips, fingerprint
-from export.convert import convert
+from export.convert import convert, rounded
 from export.dataset import Sampler, Session, emulated, observed, rendered, whole
 from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.model import Coach
+from export.responses import measure_responses
 from export.train import Recipe, Scores, evaluate, standardise, train
 
 EMULATED, RENDERED, HELD_OUT = 1_000_000, 2_000_000, 3_000_000
@@ -97,7 +99,8 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         "held_out_clips": len(judged),
         "steps": args.steps,
     }
-    _write(args.out, coach, sampler, constants, data, _flat(scores), args.seed)
+    responses = measure_responses(rounded(coach), list(zip((clip.seed for clip in found), learned, strict=True)), constants)
+    _write(args.out, coach, sampler, constants, responses, data, _flat(scores), args.seed)
     figures = _figures(args.out, scores, held_out, constants)
     progress.update(task, completed=1)
     return figures
@@ -134,6 +137,7 @@ def _write(
     coach: Coach,
     sampler: Sampler,
     constants: FeatureConstants,
+    responses: dict[str, dict[str, Response]],
     data: dict[str, object],
     scores: dict[str, float],
     seed: int,
@@ -154,6 +158,7 @@ def _write(
         constants=constants,
         channels=coach.shape.channels,
         dilations=coach.shape.dilations,
+        responses=responses,
         data=data,
         scores=scores,
         seed=seed,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any
 
 from device.errors import BundleError
 from device.messages import EXERCISES
+from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.skeleton import JOINTS, LANDMARKS
 
-FORMAT = 1
+FORMAT = 2
 """Version of the bundle's format; another one is refused."""
 MANIFEST = "manifest.json"
 STEPS = {"int8": "step_int8.tflite", "float": "step_float.tflite"}
@@ -33,6 +35,7 @@ _KEYS: dict[str, type] = {
     "channels": int,
     "dilations": list,
     "files": dict,
+    "responses": dict,
     "data": dict,
     "scores": dict,
     "seed": int,
@@ -41,7 +44,8 @@ _KEYS: dict[str, type] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A checked bundle. `manifest` is its whole manifest; `channels` and `dilations` size the encoder's rings."""
+    """A checked bundle. `manifest` is its whole manifest; `channels` and `dilations` size the encoder's rings. `responses`: how
+    the model shows errors, by class and error."""
 
     folder: Path
     version: str
@@ -49,6 +53,7 @@ class Bundle:
     constants: FeatureConstants
     channels: int
     dilations: tuple[int, ...]
+    responses: Mapping[str, Mapping[str, Response]]
     manifest: Mapping[str, Any]
 
     def step(self, precision: str) -> Path:
@@ -83,6 +88,7 @@ def load_bundle(folder: Path | str | None = None) -> Bundle:
         constants=FeatureConstants.from_dict(manifest["features"]),
         channels=manifest["channels"],
         dilations=tuple(manifest["dilations"]),
+        responses=_responses(where / MANIFEST, manifest["responses"]),
         manifest=manifest,
     )
 
@@ -94,11 +100,13 @@ def write_manifest(
     constants: FeatureConstants,
     channels: int,
     dilations: tuple[int, ...],
+    responses: Mapping[str, Mapping[str, Response]],
     data: Mapping[str, Any],
     scores: Mapping[str, float],
     seed: int,
 ) -> None:
-    """Describe the step files that lie in `folder`. `data`: what the model was trained on; `scores`: what it reached."""
+    """Describe the step files that lie in `folder`. `responses`: how they show errors, by class and error; `data`: what the
+    model was trained on; `scores`: what it reached."""
     manifest = {
         "format": FORMAT,
         "version": version,
@@ -109,6 +117,10 @@ def write_manifest(
         "channels": channels,
         "dilations": list(dilations),
         "files": {name: sha256(folder / name) for name in STEPS.values()},
+        "responses": {
+            name: {error: [round(value, 4) for value in response] for error, response in of_class.items()}
+            for name, of_class in responses.items()
+        },
         "data": dict(data),
         "scores": dict(scores),
         "seed": seed,
@@ -159,6 +171,17 @@ def _check_meaning(path: Path, manifest: dict[str, Any]) -> None:
     sizes = [manifest["channels"], *manifest["dilations"]]
     if not manifest["dilations"] or not all(type(n) is int and 1 <= n <= 1024 for n in sizes):
         raise BundleError(f"{path}: channels and dilations must be whole numbers of 1 to 1024. {_INSTALL}")
+
+
+def _responses(path: Path, given: dict[str, Any]) -> dict[str, dict[str, Response]]:
+    try:
+        responses = {name: {error: Response(*map(float, r)) for error, r in of_class.items()} for name, of_class in given.items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{path}: responses must be three numbers for each class and error ({error}). {_INSTALL}") from error
+    for response in (r for of_class in responses.values() for r in of_class.values()):
+        if not (all(map(math.isfinite, response)) and response.gain > 0 and response.spread > 0):
+            raise BundleError(f"{path}: a response must have a gain and a spread above 0, not {tuple(response)}. {_INSTALL}")
+    return responses
 
 
 def _check_files(folder: Path, files: dict[str, Any]) -> None:

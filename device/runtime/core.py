@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -19,10 +20,12 @@ from device.config import Config
 from device.exercises import Exercise
 from device.messages import (
     Array,
+    ClockPing,
     Coached,
     Cue,
     Deviation,
     Estimate,
+    ImuBatch,
     Repetition,
     Sensed,
     SetEnded,
@@ -35,11 +38,14 @@ from device.runtime.align import Aligner
 from device.runtime.coach import Coach
 from device.runtime.deviation import Measured, RepetitionMeter, Sample, Standards, expected_variant, sample_of
 from device.runtime.energy import EnergyMeter
-from device.runtime.evidence import Evidence
+from device.runtime.evidence import Evidence, Response
 from device.runtime.features import FeatureConstants, FeatureExtractor
 from device.runtime.reps import Move, RepetitionFinder
 from device.runtime.sets import NONE, SetKeeper, SetMessage
 from device.runtime.stages import StageTracker
+from device.runtime.sync import UNKNOWN, CameraOffset, CameraSync, OffsetCorrection
+from device.runtime.timebase import Timebase
+from device.runtime.worn import BandWatch, Worn
 from device.skeleton import JOINTS, N_JOINTS
 from device.voice import Prompts, load_prompts
 
@@ -65,7 +71,7 @@ class Stepping(Protocol):
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What a screen shows. `repetitions` and `worst` (largest deviation of the newest tick, None where there is none) are of the
-    open set; `exercise` is `none` between sets."""
+    open set; `exercise` is `none` between sets. `worn`: how the bands are taken to be worn."""
 
     exercise: str
     stage: Stage
@@ -73,6 +79,7 @@ class Progress:
     phase: float
     worst: Deviation | None
     last_cue: Cue | None
+    worn: Worn = Worn()
 
 
 @dataclass(slots=True)
@@ -92,7 +99,9 @@ class Core:
     """Aligns, extracts features, steps the model, and coaches; once a tick, in that order.
 
     `exercises`: by name; where two share a model class the later one is coached. `prompts`: None loads those of the
-    configured language. `on_timing` hears how long each section of each tick took, and changes nothing.
+    configured language. `on_timing` hears how long each section of each tick took, and changes nothing. `offset`: what is
+    known of the bands against the camera from earlier sessions; `camera_offset` is what is known now. `responses`: how the
+    model shows errors, by model class and error.
     """
 
     def __init__(
@@ -104,6 +113,8 @@ class Core:
         *,
         on_timing: Callable[[StageTiming], None] | None = None,
         prompts: Prompts | None = None,
+        offset: CameraOffset = UNKNOWN,
+        responses: Mapping[str, Mapping[str, Response]] = MappingProxyType({}),
     ) -> None:
         hz = config.signals.tick_hz
         self._config = config
@@ -111,13 +122,21 @@ class Core:
         self.classes = model.classes
         self._model = model
         self._on_timing = on_timing
+        self.timebase = Timebase()
+        fixed = CameraOffset(round(config.signals.camera_offset_ms * 1e6), 0)
+        self._offset_before = offset
+        self._sync = CameraSync(offset) if config.signals.sync == "auto" else None
+        self.camera_offset = fixed if self._sync is None else offset
+        self._correction = OffsetCorrection(self.camera_offset.offset_ns if self.camera_offset.known else 0)
         self._aligner = Aligner(config.signals, start_ns)
+        self._watch = BandWatch(hz)
         self._features = FeatureExtractor(model.constants)
         self._energy = EnergyMeter(hz)
         self._stages = StageTracker(hz)
         self._finder = RepetitionFinder(config.reps)
         self._keeper = SetKeeper(config.reps, hz, model.classes, exercises)
         self._coach = Coach(config.coach, load_prompts(config.speaker.language) if prompts is None else prompts)
+        self._responses = responses
         self._standards = {name: Standards(exercise) for name, exercise in exercises.items()}
         self._previous_variant: dict[str, str] = {}
         self._samples: list[Sample] = []
@@ -133,12 +152,28 @@ class Core:
     def progress(self) -> Progress:
         """The newest tick, for a screen."""
         return Progress(
-            self._keeper.exercise, self._stages.stage, self._keeper.repetitions, self._phase, self._worst_now(), self._last_cue
+            self._keeper.exercise,
+            self._stages.stage,
+            self._keeper.repetitions,
+            self._phase,
+            self._worst_now(),
+            self._last_cue,
+            self._watch.worn,
         )
 
     def push(self, message: Sensed) -> None:
         """Take in what was sensed; it is looked at by `advance`."""
-        self._aligner.push(message)
+        if isinstance(message, ClockPing):
+            self.timebase.ping(message)
+            return
+        if isinstance(message, ImuBatch) and message.sigma_ns < 0:
+            message = self.timebase.convert(message, message.t_ns)
+        if self._sync is not None:
+            self._sync.push(self._watch.placed(message) if isinstance(message, ImuBatch) else message)
+            self.camera_offset = self._sync.estimate
+            if self.camera_offset.known:
+                self._correction.target_ns = self.camera_offset.offset_ns
+        self._aligner.push(self._correction.apply(message) if isinstance(message, ImuBatch) else message)
 
     def advance(self, now_ns: int) -> list[Coached]:
         """Work through every tick that is complete or overdue at `now_ns`. Returns what comes out of them, in order."""
@@ -164,14 +199,29 @@ class Core:
 
     def _step(self, tick: Tick) -> list[Coached]:
         t0 = time.perf_counter_ns()
+        notices = self._watch_bands(tick)
+        tick = self._watch.corrected(tick)
         skeleton, inertial = self._features.step(tick)
         t1 = self._took("features", tick.t_ns, t0)
         estimate = self._model.step(skeleton, inertial, tick.t_ns, tick.seq)
         t2 = self._took("model", tick.t_ns, t1)
         coached = self._coach_tick(tick, estimate)
+        for prompt in notices:
+            coached += self._coach.notice(tick.t_ns, (prompt,))
         self._took("coach", tick.t_ns, t2)
         self.last_tick = tick
         return [estimate, *self._numbered(coached)]
+
+    def _watch_bands(self, tick: Tick) -> list[str]:
+        """Look at how the bands are worn. Returns prompts."""
+        limbs = self._watch.worn.limbs
+        prompts = self._watch.step(tick)
+        if self._sync is not None and self._watch.worn.limbs != limbs:
+            # Until now each band was compared with another one's limb.
+            self._sync = CameraSync(self._offset_before)
+            self.camera_offset = self._offset_before
+            self._correction.target_ns = self._offset_before.offset_ns if self._offset_before.known else 0
+        return prompts
 
     def _coach_tick(self, tick: Tick, estimate: Estimate) -> list[Coached]:
         self._phase = estimate.phase
@@ -224,7 +274,9 @@ class Core:
     def _measurement_of(self, name: str) -> _Measurement:
         standards = self._standards[name]
         expected = expected_variant(standards.exercise, self._previous_variant.get(name))
-        measurement = _Measurement(RepetitionMeter(standards, expected), Evidence(standards, self._config.signals.tick_hz))
+        responses = self._responses.get(standards.exercise.model_class, {})
+        evidence = Evidence(standards, self._config.signals.tick_hz, responses)
+        measurement = _Measurement(RepetitionMeter(standards, expected), evidence)
         for sample in self._samples:
             measurement.add(sample)
         return measurement

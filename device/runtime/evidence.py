@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,12 +19,25 @@ _CORRELATION = 0.5
 _MIN_TICKS = 3
 
 
+class Response(NamedTuple):
+    """How a model shows the error of one rule, as measured on people whose true angles are known: a window whose true
+    difference is d shows `bias_rad` + `gain` d, and scatters about that by `spread` times the sigma that it states."""
+
+    bias_rad: float = 0.0
+    gain: float = 1.0
+    spread: float = 1.0
+
+
+AS_SHOWN = Response()
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """One joint's difference from the standard in the phases of one rule.
 
     `difference_rad`: mean weighted by 1 / sigma^2, so that ticks where the standard is steep or the joint is hidden count little;
-    positive where the rule's sign says so. `sigma_rad`: of that mean, half of the variance taken as common to all ticks.
+    positive where the rule's sign says so; put right by the model's response. `sigma_rad`: of that, half of the variance
+    taken as common to all ticks.
     `seconds` seen so far. `half`: the phase has passed the window's middle, `ended`: its end.
     """
 
@@ -38,8 +53,10 @@ class Window:
 class Evidence:
     """Accumulates the windows of all rules and sides over one repetition, for every variant: which it is may be known late."""
 
-    def __init__(self, standards: Standards, tick_hz: float) -> None:
+    def __init__(self, standards: Standards, tick_hz: float, responses: Mapping[str, Response]) -> None:
+        """`responses`: of the model, by the rules' errors; a rule without one is taken as it shows."""
         self._rules = standards.exercise.cues
+        self._responses = [responses.get(rule.error, AS_SHOWN) for rule in self._rules]
         self._tick_s = 1 / tick_hz
         variants, rules = standards.variants, len(self._rules)
         self._joints = np.array(
@@ -81,6 +98,7 @@ class Evidence:
             n = int(self._ticks[r])
             if n == 0:
                 continue
+            response = self._responses[r]
             for s, side in enumerate(SIDES):
                 weight = self._weight[variant, r, s]
                 if not self._valid[variant, r, s] or not weight > 0:
@@ -91,8 +109,8 @@ class Evidence:
                     Window(
                         rule,
                         f"{side}_{rule.joint}",
-                        float(mean),
-                        sigma,
+                        float(mean - response.bias_rad) / response.gain,
+                        sigma * response.spread / response.gain,
                         n * self._tick_s,
                         bool(self._half[r]),
                         bool(self._ended[r]),

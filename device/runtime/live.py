@@ -19,17 +19,22 @@ from device.errors import DriverError, EndOfStream, SpotterError
 from device.exercises import load_exercises
 from device.messages import NS_PER_S, Advanced, Coached, Pose, Sensed, StageTiming
 from device.runtime.bundle import MANIFEST, Bundle, load_bundle, sha256
+from device.runtime.calibration import FILE_NAME, CalibratedImu, CalibrationStore
 from device.runtime.core import Core
 from device.runtime.eye import Eye, EyeSpec
 from device.runtime.model import StepModel
+from device.runtime.offset_file import recorded
 from device.runtime.recording import Recorder, RecordingMeta
 from device.runtime.session import HapticSink, Session, Sink, StoreSink, VoiceSink
 from device.runtime.store import SessionStore
+from device.runtime.sync import UNKNOWN, CameraOffset
 
 log = logging.getLogger(__name__)
 
 RESTART_AFTER_S = (0.0, 1.0, 2.0, 5.0, 10.0)
 """How long an eye that failed rests before it is started again, for the first failure in a row, the second, and so on."""
+UNCALIBRATED = ("none", "virtual", "recording")
+"""Sources of bands whose samples are as they are: there is no sensor to calibrate."""
 
 
 def build_core(
@@ -38,14 +43,17 @@ def build_core(
     *,
     bundle: Bundle | None = None,
     on_timing: Callable[[StageTiming], None] | None = None,
+    offset: CameraOffset = UNKNOWN,
 ) -> Core:
     """A core with the model, exercises and prompts that `config` names; its grid of ticks begins at `start_ns`.
 
-    `bundle`: one that was loaded before; None loads the config's. Raises BundleError, ExerciseError, MediaError.
+    `bundle`: one that was loaded before; None loads the config's. `offset`: of the bands against the camera, from earlier
+    sessions. Raises BundleError, ExerciseError, MediaError.
     """
-    model = StepModel(bundle or config_bundle(config), config.model.runtime, config.model.precision)
+    bundle = bundle or config_bundle(config)
+    model = StepModel(bundle, config.model.runtime, config.model.precision)
     exercises = load_exercises(config.exercises.folder or None, config.exercises.enabled)
-    return Core(config, model, exercises, start_ns, on_timing=on_timing)
+    return Core(config, model, exercises, start_ns, on_timing=on_timing, offset=offset, responses=bundle.responses)
 
 
 def config_bundle(config: Config) -> Bundle:
@@ -80,12 +88,16 @@ def stepped(messages: Iterable[Sensed]) -> Iterator[Sensed | Advanced]:
         yield Advanced(now_ns)
 
 
-def open_outputs(config: Config, bundle: Bundle, source: str, start_ns: int, stack: ExitStack) -> list[Sink]:
+def open_outputs(
+    config: Config, bundle: Bundle, source: str, start_ns: int, stack: ExitStack, bands: ImuSource | None = None
+) -> list[Sink]:
     """Sinks of a session in real time: motors, voice and store, opened; `stack` closes them if the session never begins.
 
-    `source`: what the store says that it came from. Raises DriverError, StoreError.
+    `source`: what the store says that it came from. `bands`: opened, which the `band` haptic driver vibrates. Raises DriverError,
+    StoreError.
     """
-    haptic = stack.enter_context(create_haptic(config.haptic))
+    parts = {"source": bands} if config.haptic.type == "band" else {}
+    haptic = stack.enter_context(create_haptic(config.haptic, **parts))
     speaker = stack.enter_context(create_speaker(config.speaker))
     store = SessionStore(config.store.path)
     stack.callback(store.close)
@@ -93,20 +105,27 @@ def open_outputs(config: Config, bundle: Bundle, source: str, start_ns: int, sta
     return [HapticSink(haptic), VoiceSink(speaker), StoreSink(store)]
 
 
-def open_recorder(folder: Path, config: Config, bundle: Bundle | None, start_ns: int, stack: ExitStack) -> Recorder:
-    """A recorder into `folder`; `stack` closes it. `bundle`: None where nothing is coached. Raises StoreError."""
+def open_recorder(
+    folder: Path, config: Config, bundle: Bundle | None, start_ns: int, stack: ExitStack, *, offset: CameraOffset = UNKNOWN
+) -> Recorder:
+    """A recorder into `folder`; `stack` closes it. `bundle`: None where nothing is coached. `offset`: what the core began with.
+    Raises StoreError."""
     meta = RecordingMeta(
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         config=asdict(config),
         bundle=sha256(bundle.folder / MANIFEST) if bundle is not None else "",
         start_ns=start_ns,
+        extra=recorded(offset),
     )
     return stack.enter_context(Recorder(folder, meta))
 
 
 def open_bands(config: Config, stack: ExitStack) -> ImuSource:
-    """The bands that `config` names, opened; `stack` closes them. Raises DriverError."""
-    return stack.enter_context(create_imu(config.imu))
+    """The bands that `config` names, opened and calibrated; `stack` closes them. Raises DriverError."""
+    source = create_imu(config.imu)
+    if config.imu.type not in UNCALIBRATED:
+        source = CalibratedImu(source, CalibrationStore(Path(config.store.path).expanduser().with_name(FILE_NAME)))
+    return stack.enter_context(source)
 
 
 def open_eye(config: Config, stack: ExitStack, *, on_timing: Callable[[StageTiming], None] | None = None) -> Eye:
@@ -181,6 +200,9 @@ class LiveRunner:
         if self._bands is None:
             return
         try:
+            # Of what came meanwhile the pings first: they can only make the batches' times better.
+            for ping in self._bands.pings(now_ns):
+                self._session.push(ping)
             for batch in self._bands.read(now_ns):
                 self._session.push(batch)
         except EndOfStream:
