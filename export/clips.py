@@ -76,7 +76,7 @@ def fingerprint() -> str:
         *(root / "sim").glob("*.py"),
         *(root / "exercises").glob("*.toml"),
         root / "drivers" / "camera_virtual.py",
-        root / "runtime" / "pose.py",
+        *(root / "runtime" / "pose_litert").glob("*.py"),
         Path(__file__),
     ]
     digest = hashlib.sha256()
@@ -88,12 +88,12 @@ def fingerprint() -> str:
 def render(seed: int) -> PoseTrack:
     """Render the session of `seed` and find the landmarks in it; takes about a second a second."""
     from device.drivers.camera_virtual import VirtualCamera
-    from device.runtime.pose import MediaPipePose
+    from device.runtime.pose_engine import make_estimator
 
     config = CameraConfig(type="virtual", rate_hz=RATE_HZ)
     found = []
     trainee = VirtualTrainee(seed, clip_plan(seed), deaf=True)
-    with VirtualCamera(config, trainee, clip_scene(seed)) as camera, MediaPipePose(PoseConfig()) as estimator:
+    with VirtualCamera(config, trainee, clip_scene(seed)) as camera, make_estimator(PoseConfig(threads=1)) as estimator:
         while True:
             try:
                 found.append(estimator.estimate(camera.read()))
