@@ -23,7 +23,7 @@ def test_the_virtual_session_has_poses_and_bands_in_order_of_time() -> None:
 
 
 def test_the_core_is_measured_section_by_section(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = Bundle(Path(), "test", (), FeatureConstants(), 0, (), {})
+    bundle = Bundle(Path(), "test", (), FeatureConstants(), 0, (), {}, {})
     monkeypatch.setattr("device.runtime.live.config_bundle", lambda _: bundle)
     monkeypatch.setattr("device.runtime.model.StepModel", lambda *_: ScriptedModel([*rest(1)]))
     assert main(["bench", "core", "--seconds", "3", "--seed", "5", "--json"]) == 0
