@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,11 +19,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.bench.progress import Progress
 from device.config import CameraConfig, PoseConfig
 from device.drivers.camera_virtual import VirtualCamera
 from device.errors import DriverError
 from device.messages import NS_PER_S, Frame, Pose
-from device.rows import Row, row
+from device.rows import Report, Row, report, row
 from device.runtime.pose_engine import make_estimator
 from device.sim.scene import session_scene
 from device.sim.trainee import VirtualTrainee
@@ -66,6 +68,12 @@ class Comparison:
     apart: list[Disagreement] = field(default_factory=list)
     alike: list[bool] = field(default_factory=list)
     taken: float | None = None
+
+
+def measure(args: Namespace, progress: Progress) -> Report:
+    """All figures, on the first `args.seconds` of every set."""
+    progress.begin(2, "frames")
+    return report(pose_rows(args.seed, args.seconds, progress.step), seed=args.seed)
 
 
 def pose_rows(seed: int = 0, seconds: float = 3.0, on_step: Callable[[str], None] | None = None) -> list[Row]:
