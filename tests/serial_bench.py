@@ -58,16 +58,24 @@ class PtyBand:
         reader, running, self.sent = protocol.FrameReader(), False, 0
         began_ns = 0
         while not self._out.is_set():
-            with contextlib.suppress(OSError):
-                if select.select([self._master], [], [], 0.002)[0]:
-                    for kind, body in reader.feed(os.read(self._master, 4096)):
-                        assert kind == protocol.FRAME_CONTROL
-                        opcode = self._answer(protocol.decode_request(body))
-                        if opcode == protocol.START and not running:
-                            running, began_ns = True, time.monotonic_ns()
-                        running = running and opcode != protocol.STOP
+            for opcode in self._hear(reader, 0.002):
+                if opcode == protocol.START and not running:
+                    running, began_ns = True, time.monotonic_ns()
+                running = running and opcode != protocol.STOP
             if running and not self.silent:
                 self._send_due(began_ns)
+        # What was asked just before the line was cut.
+        while any(self._hear(reader, 0.0)):
+            pass
+
+    def _hear(self, reader, timeout_s):
+        """Answer what comes within `timeout_s`; the opcodes."""
+        with contextlib.suppress(OSError):
+            if select.select([self._master], [], [], timeout_s)[0]:
+                frames = list(reader.feed(os.read(self._master, 4096)))
+                assert all(kind == protocol.FRAME_CONTROL for kind, _ in frames)
+                return [self._answer(protocol.decode_request(body)) for _, body in frames]
+        return []
 
     def _send_due(self, began_ns):
         spacing_ns = 1_000_000_000 // self.rate_hz

@@ -55,8 +55,8 @@ def test_a_folder_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused(folder: Path) -> None:
-    change(folder, format=2)
-    with pytest.raises(BundleError, match="format 2, and this Spotter reads format 1"):
+    change(folder, format=1)
+    with pytest.raises(BundleError, match="format 1, and this Spotter reads format 2"):
         load_bundle(folder)
 
 
@@ -74,6 +74,10 @@ def test_another_format_is_refused(folder: Path) -> None:
         ({"classes": ["squat", 3, "none"]}, "the last one none"),
         ({"joints": ["left_elbow"]}, "another skeleton"),
         ({"features": {"tick_hz": 30.0}}, "alpha"),
+        ({"responses": {"squat": {"shallow": [0.1, 0.5]}}}, "three numbers for each class and error"),
+        ({"responses": {"squat": {"shallow": "wide"}}}, "three numbers for each class and error"),
+        ({"responses": {"squat": {"shallow": [0.1, 0.0, 1.0]}}}, "a gain and a spread above 0"),
+        ({"responses": {"squat": {"shallow": [float("nan"), 1.0, 1.0]}}}, "a gain and a spread above 0"),
     ],
 )
 def test_a_manifest_with_a_wrong_entry_is_refused(folder: Path, changes: dict[str, object], message: str) -> None:

@@ -9,12 +9,19 @@ from scripted import HZ, LUNGE, SQUAT, Said, ScriptedModel, tick
 from device.exercises import Exercise
 from device.messages import Stage
 from device.runtime.deviation import RepetitionMeter, Standards, sample_of
-from device.runtime.evidence import Evidence, Window
+from device.runtime.evidence import Evidence, Response, Window
 
 
-def watch(exercise: Exercise, variant: str, errors: dict[str, float], until: float = 1.0, **model: float) -> dict[str, Window]:
+def watch(
+    exercise: Exercise,
+    variant: str,
+    errors: dict[str, float],
+    until: float = 1.0,
+    responses: dict[str, Response] | None = None,
+    **model: float,
+) -> dict[str, Window]:
     standards = Standards(exercise)
-    meter, evidence = RepetitionMeter(standards), Evidence(standards, HZ)
+    meter, evidence = RepetitionMeter(standards), Evidence(standards, HZ, responses or {})
     radians = {joint: float(np.radians(size)) for joint, size in errors.items()}
     scripted = ScriptedModel([Said()], **model)
     for k in range(round(60 * until)):
@@ -53,7 +60,7 @@ def test_a_window_has_a_half_and_an_end():
 
 def test_a_lag_of_the_phase_cancels_over_the_whole_window():
     standards = Standards(SQUAT)
-    meter, evidence = RepetitionMeter(standards), Evidence(standards, HZ)
+    meter, evidence = RepetitionMeter(standards), Evidence(standards, HZ, {})
     model = ScriptedModel([Said()])
     for k in range(60):
         true, seen = (k + 0.5) / 60, max((k - 1.5) / 60, 0.0)
@@ -68,3 +75,12 @@ def test_the_mean_is_less_uncertain_than_a_tick_but_not_as_if_ticks_were_indepen
     for sigma_deg in (4.0, 8.0):
         window = watch(SQUAT, "both", {}, sigma_deg=sigma_deg)["knees_caving_in left_hip_spread"]
         assert sigma_deg / 2 < np.degrees(window.sigma_rad) < sigma_deg * 1.2
+
+
+def test_what_a_model_shows_too_small_and_shifted_is_put_right_and_is_as_uncertain_as_it_was_found_to_be():
+    shown = watch(SQUAT, "both", {"left_knee": 20})
+    right = watch(SQUAT, "both", {"left_knee": 20}, responses={"shallow": Response(bias_rad=0.1, gain=0.5, spread=1.5)})
+    was, now = shown["shallow left_knee"], right["shallow left_knee"]
+    assert now.difference_rad == pytest.approx((was.difference_rad - 0.1) / 0.5)
+    assert now.sigma_rad == pytest.approx(was.sigma_rad * 1.5 / 0.5)
+    assert right["forward_lean left_hip"] == shown["forward_lean left_hip"]

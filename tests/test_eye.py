@@ -19,7 +19,7 @@ from device.drivers.camera_virtual import VirtualCamera
 from device.errors import EndOfStream, EyeError, MediaError
 from device.messages import Cue, Pose, StageTiming
 from device.runtime.eye import RECORD, Eye, EyeSpec, VirtualSubject
-from device.runtime.pose import MediaPipePose
+from device.runtime.pose_engine import make_estimator
 from device.sim.motion import TEMPOS
 from device.sim.scene import session_scene
 from device.sim.script import PlannedHabit, SessionPlan, SetBlock, plan_session
@@ -49,7 +49,7 @@ def eye() -> Iterator[Eye]:
 def test_lockstep_gives_every_frame_just_as_without_a_process(eye: Eye) -> None:
     got = [eye.next() for _ in range(8)]
     trainee = VirtualTrainee(3, PLAN)
-    with VirtualCamera(CAMERA, trainee, session_scene(3)) as camera, MediaPipePose(PoseConfig()) as estimator:
+    with VirtualCamera(CAMERA, trainee, session_scene(3)) as camera, make_estimator(PoseConfig()) as estimator:
         assert all(equal(pose, estimator.estimate(camera.read())) for pose in got)
 
 
@@ -91,7 +91,7 @@ def test_a_cue_heard_in_the_eye_changes_the_frames_as_it_would_without_running_a
     with (
         Eye(EyeSpec(camera, virtual=VirtualSubject(seed, plan), lockstep=True)) as eye,
         VirtualCamera(camera, told, session_scene(seed)) as own,
-        MediaPipePose(PoseConfig()) as estimator,
+        make_estimator(PoseConfig()) as estimator,
     ):
         heard = False
         for _ in range(int((told_ns * 1e-9 + 3.0) * 5)):

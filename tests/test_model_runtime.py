@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,13 +117,13 @@ def test_an_unknown_runtime_is_refused(bundle: Bundle) -> None:
 def test_a_model_of_another_shape_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     step = bundle.step("int8")
     (tmp_path / step.name).write_bytes(parity.reference_window(bundle).read_bytes())
-    strange = Bundle(tmp_path, "0", bundle.classes, bundle.constants, bundle.channels, bundle.dilations, bundle.manifest)
+    strange = replace(bundle, folder=tmp_path)
     with pytest.raises(BundleError, match="Install the bundle that belongs"):
         StepModel(strange)
 
 
 def test_a_file_that_is_no_model_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / bundle.step("int8").name).write_bytes(b"not a model")
-    strange = Bundle(tmp_path, "0", bundle.classes, bundle.constants, bundle.channels, bundle.dilations, bundle.manifest)
+    strange = replace(bundle, folder=tmp_path)
     with pytest.raises(BundleError, match="no TFLite model"):
         StepModel(strange)

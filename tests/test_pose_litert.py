@@ -143,7 +143,7 @@ def test_the_eye_runs_the_estimator_of_its_settings() -> None:
 
 
 def test_an_unknown_estimator_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match="mediapipe, litert"):
+    with pytest.raises(ConfigError, match="litert, mediapipe"):
         config_from({"pose": {"estimator": "literati"}})
 
 

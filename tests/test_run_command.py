@@ -43,7 +43,7 @@ def core(config, start_ns, **_):
     return Core(config, ScriptedModel([*rest(0.5), *squats]), CATALOGUE, start_ns, prompts=PROMPTS)
 
 live.build_core = core
-live.config_bundle = lambda config: Bundle(Path(), "test", (), None, 0, (), {})
+live.config_bundle = lambda config: Bundle(Path(), "test", (), None, 0, (), {}, {})
 live.open_eye = lambda *_, **__: Eye()
 live.sha256 = lambda path: "0" * 64
 sys.exit(main(sys.argv[1:]))

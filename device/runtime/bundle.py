@@ -175,7 +175,10 @@ def _check_meaning(path: Path, manifest: dict[str, Any]) -> None:
 
 def _responses(path: Path, given: dict[str, Any]) -> dict[str, dict[str, Response]]:
     try:
-        responses = {name: {error: Response(*map(float, r)) for error, r in of_class.items()} for name, of_class in given.items()}
+        responses = {
+            name: {error: Response(float(bias), float(gain), float(spread)) for error, (bias, gain, spread) in of_class.items()}
+            for name, of_class in given.items()
+        }
     except (TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: responses must be three numbers for each class and error ({error}). {_INSTALL}") from error
     for response in (r for of_class in responses.values() for r in of_class.values()):
