@@ -57,7 +57,7 @@ picture: $(RUN_SETUP)
 	$(BIN)/python -m device.demo.picture docs/demo.png
 
 $(RUN_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp
-	$(BIN)/pip install --progress-bar on -c constraints.txt -e .
+	$(BIN)/pip install --progress-bar on -c constraints.txt -e '.[report]'
 	touch $@
 
 $(TEST_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp

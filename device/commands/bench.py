@@ -150,7 +150,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    with Bar(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         figures = import_module(f"device.bench.{args.module}").measure(args, _Shown(bar))
     return rows.show(figures, args)
 

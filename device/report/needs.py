@@ -10,14 +10,6 @@ from device.errors import DriverUnavailable
 def require_report(what: str) -> None:
     """`what`: what is to be drawn, as in "The film". Raises DriverUnavailable where matplotlib or Pillow is absent."""
     modules = {"matplotlib": "matplotlib", "PIL": "pillow"}
-    absent = [package for module, package in modules.items() if not _installed(module)]
+    absent = [package for module, package in modules.items() if importlib.util.find_spec(module) is None]
     if absent:
         raise DriverUnavailable(f"{what} needs {' and '.join(absent)}. Install it with: pip install 'spotter[report]'")
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ValueError:
-        # A module that was taken out of the interpreter.
-        return False
