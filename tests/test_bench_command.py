@@ -1,18 +1,14 @@
 import inspect
 import json
 from importlib import import_module
-from pathlib import Path
 
 import pytest
-from scripted import ScriptedModel, rest
 
 from device.bench.session import sensed
 from device.cli import build_parser, main
 from device.commands.bench import PARTS, Part
 from device.config import config_from
 from device.messages import NS_PER_S, ImuBatch, Pose
-from device.runtime.bundle import Bundle
-from device.runtime.features import FeatureConstants
 
 
 def test_the_virtual_session_has_poses_and_bands_in_order_of_time() -> None:
@@ -23,18 +19,6 @@ def test_the_virtual_session_has_poses_and_bands_in_order_of_time() -> None:
     assert all(0 < pose.image[:, 1].mean() < 1 for pose in poses)
     assert poses[-1].world[0, 1] < poses[-1].world[31, 1], "y points down: the nose is above the feet"
     assert {m.band for m in messages if isinstance(m, ImuBatch)} == {0, 1, 2, 3}
-
-
-def test_the_core_is_measured_section_by_section(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = Bundle(Path(), "test", (), FeatureConstants(), 0, (), {}, {})
-    monkeypatch.setattr("device.bench.core.config_bundle", lambda _: bundle)
-    monkeypatch.setattr("device.bench.session.StepModel", lambda *_: ScriptedModel([*rest(1)]))
-    assert main(["bench", "core", "--seconds", "3", "--seed", "5", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in printed["rows"]] == ["align_us", "features_us", "model_us", "coach_us"]
-    assert all(row["value"] > 0 for row in printed["rows"])
-    assert printed["rows"][0]["limit"] == "<= 1000"
-    assert (printed["seed"], printed["bundle"]) == (5, "test")
 
 
 def test_the_model_is_measured_on_every_runtime(capsys: pytest.CaptureFixture[str]) -> None:

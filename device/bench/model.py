@@ -8,7 +8,7 @@ from argparse import Namespace
 import numpy as np
 
 from device.bench.progress import Progress
-from device.bench.session import coached
+from device.bench.session import coached, sensed
 from device.config import load_config
 from device.demo.loop import ObservedModel
 from device.rows import Report, Row, report, row
@@ -24,7 +24,7 @@ def measure(args: Namespace, progress: Progress) -> Report:
     bundle = config_bundle(config)
     runtimes = available_runtimes()
     progress.begin(2 + 2 * len(runtimes), "virtual session")
-    observed, _ = coached(config, bundle, args.seed, args.seconds)
+    observed, _ = coached(config, bundle, sensed(config, args.seed, args.seconds))
     progress.step("time of a step")
     rows = [row("model_step_ms", statistics.median(observed.durations_ns) / 1e6, "ms", at_most=1.0)]
     for runtime in runtimes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -40,12 +40,12 @@ def sensed(config: Config, seed: int, seconds: float) -> Iterator[Sensed]:
             yield Pose(t_ns, 0, i, image[i], world[i], camera.width, camera.height, True)
 
 
-def coached(config: Config, bundle: Bundle, seed: int, seconds: float) -> tuple[ObservedModel, list[StageTiming]]:
-    """A core that goes through `seconds` of a virtual session: what its model was fed, and how long each section took."""
+def coached(config: Config, bundle: Bundle, messages: Iterable[Sensed]) -> tuple[ObservedModel, list[StageTiming]]:
+    """A core that is fed `messages`, in their order: what its model was fed, and how long each section took."""
     observed = ObservedModel(StepModel(bundle, config.model.runtime, config.model.precision))
     timings: list[StageTiming] = []
     core = Core(config, observed, load_exercises(), 0, on_timing=timings.append)
     with Session(core, []) as session:
-        for _ in play(session, sensed(config, seed, seconds)):
+        for _ in play(session, messages):
             pass
     return observed, timings

@@ -84,10 +84,11 @@ PARTS = (
         (seed("the virtual trainee"), seconds(60, "how much of the session, s"), CONFIG),
     ),
     Part(
-        "core",
-        "core",
-        "Time that each section of the core takes for a tick, against its budget.",
-        (seed("the virtual trainee"), seconds(60, "how much of the session, s"), CONFIG),
+        "pipeline",
+        "pipeline",
+        "The whole pipeline: the core's processor time against a bare loop of MediaPipe, memory, cold starts, and each section "
+        "against its budget. Runs a session in real time.",
+        (seed("the virtual trainee"), seconds(30, "how much of the session is measured, s"), CONFIG),
     ),
     Part(
         "time",
