@@ -24,7 +24,8 @@ def measure(args: Namespace, progress: Progress) -> Report:
     bundle = config_bundle(config)
     runtimes = available_runtimes()
     progress.begin(2 + 2 * len(runtimes), "virtual session")
-    observed, _ = coached(config, bundle, sensed(config, args.seed, args.seconds))
+    observed = ObservedModel(StepModel(bundle, config.model.runtime, config.model.precision))
+    coached(config, observed, sensed(config, args.seed, args.seconds))
     progress.step("time of a step")
     rows = [row("model_step_ms", statistics.median(observed.durations_ns) / 1e6, "ms", at_most=1.0)]
     for runtime in runtimes:

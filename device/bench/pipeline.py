@@ -31,6 +31,7 @@ from device.rows import Report, Row, report, row
 from device.runtime.bundle import Bundle
 from device.runtime.eye import Eye, EyeSpec
 from device.runtime.live import config_bundle
+from device.runtime.model import StepModel
 from device.runtime.recording import Recorder, RecordingMeta, read_recording
 from device.sim.scene import session_scene
 from device.sim.trainee import VirtualTrainee
@@ -178,7 +179,8 @@ def section_rows(config: Config, bundle: Bundle, scene: Scene) -> list[Row]:
                 arrivals.append((pose.t_ns + POSE_LATENCY_NS, pose))
         except EndOfStream:
             pass
-    _, of_core = coached(config, bundle, (message for _, message in sorted(arrivals, key=lambda arrival: arrival[0])))
+    model = StepModel(bundle, config.model.runtime, config.model.precision)
+    of_core = coached(config, model, (message for _, message in sorted(arrivals, key=lambda arrival: arrival[0])))
     return judged([*timings, *of_core], config.budget)
 
 

@@ -7,14 +7,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from device.config import Config
-from device.demo.loop import ObservedModel
 from device.drivers.imu_virtual import VirtualImu
 from device.exercises import load_exercises
 from device.messages import NS_PER_S, Pose, Sensed, StageTiming
-from device.runtime.bundle import Bundle
-from device.runtime.core import Core
+from device.runtime.core import Core, Stepping
 from device.runtime.live import play
-from device.runtime.model import StepModel
 from device.runtime.session import Session
 from device.sim.scene import session_scene
 from device.sim.trainee import VirtualTrainee
@@ -40,12 +37,11 @@ def sensed(config: Config, seed: int, seconds: float) -> Iterator[Sensed]:
             yield Pose(t_ns, 0, i, image[i], world[i], camera.width, camera.height, True)
 
 
-def coached(config: Config, bundle: Bundle, messages: Iterable[Sensed]) -> tuple[ObservedModel, list[StageTiming]]:
-    """A core that is fed `messages`, in their order: what its model was fed, and how long each section took."""
-    observed = ObservedModel(StepModel(bundle, config.model.runtime, config.model.precision))
+def coached(config: Config, model: Stepping, messages: Iterable[Sensed]) -> list[StageTiming]:
+    """Feed `messages`, in their order, to a core with `model`. Returns how long each section took."""
     timings: list[StageTiming] = []
-    core = Core(config, observed, load_exercises(), 0, on_timing=timings.append)
+    core = Core(config, model, load_exercises(), 0, on_timing=timings.append)
     with Session(core, []) as session:
         for _ in play(session, messages):
             pass
-    return observed, timings
+    return timings
