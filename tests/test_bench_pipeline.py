@@ -89,7 +89,6 @@ def test_the_command_measures_a_whole_session(monkeypatch: pytest.MonkeyPatch, c
     assert {name: rows[name]["limit"] for name in limits} == limits
     assert {"camera_ms", "pose_ms", "align_ms", "features_ms", "model_ms", "coach_ms"} <= set(rows)
     assert all(row["value"] > 0 for row in rows.values())
-    assert rows["core_cpu_share"]["value"] == pytest.approx(
-        rows["core_cpu_ms_per_s"]["value"] / rows["bare_loop_cpu_ms_per_s"]["value"]
-    )
+    shares = rows["core_cpu_share"]["value"], rows["core_cpu_ms_per_s"]["value"] / rows["bare_loop_cpu_ms_per_s"]["value"]
+    assert shares[0] == pytest.approx(shares[1])
     assert printed["machine"]

@@ -1,7 +1,8 @@
 """The whole pipeline as it runs on an appliance: the core's share of the processor, memory, start, and each section's time.
 
 All of it over one rendered video, and its bands, of the virtual trainee. A bare loop of `mp.solutions.pose` over the same video
-says what the machine is worth: the core's processor time is a share of that loop's.
+says what the machine is worth: the core's processor time is a share of that loop's, both as fast as they go. In real time the
+core takes more, for between two ticks others have the caches.
 """
 
 from __future__ import annotations
@@ -83,16 +84,17 @@ def measure(args: Namespace, progress: Progress) -> Report:
         progress.step("cold starts with the eye")
         pose_s = statistics.median(started("pose", scene) for _ in range(STARTS))
         progress.step("each section")
-        sections = section_rows(config, bundle, scene)
+        timings, core_cpu = flat_out(config, bundle, scene)
         progress.step()
     rows = [
-        row("core_cpu_share", steady.core_cpu / loop, at_most=0.10),
+        row("core_cpu_share", core_cpu / loop, at_most=0.10),
         row("cold_start_core_s", core_s, "s", at_most=3),
         row("cold_start_pose_s", pose_s, "s", at_most=6),
         row("core_rss_mb", steady.core_mb, "MB", at_most=120),
         row("eye_rss_mb", steady.eye_mb, "MB", at_most=250),
-        *sections,
-        row("core_cpu_ms_per_s", steady.core_cpu * 1e3, "ms/s"),
+        *judged(timings, config.budget),
+        row("core_cpu_share_in_real_time", steady.core_cpu / loop),
+        row("core_cpu_ms_per_s", core_cpu * 1e3, "ms/s"),
         row("eye_cpu_ms_per_s", steady.eye_cpu * 1e3, "ms/s"),
         row("bare_loop_cpu_ms_per_s", loop * 1e3, "ms/s"),
         # The starts are in wall time: on a machine that is full they say little.
@@ -164,8 +166,9 @@ def started(what: str, scene: Scene) -> float:
     return float(done.stdout)
 
 
-def section_rows(config: Config, bundle: Bundle, scene: Scene) -> list[Row]:
-    """The median time of each section, against its budget. The eye works in lockstep, the core on what the eye found."""
+def flat_out(config: Config, bundle: Bundle, scene: Scene) -> tuple[list[StageTiming], float]:
+    """The eye in lockstep, then the core on what the eye and the bands found: each section's times, and the core's processor time
+    in s for a second of the video."""
     timings: list[StageTiming] = []
     camera = CameraConfig(type="file", device=str(scene.video))
     arrivals: list[tuple[int, Sensed]] = [
@@ -180,8 +183,11 @@ def section_rows(config: Config, bundle: Bundle, scene: Scene) -> list[Row]:
         except EndOfStream:
             pass
     model = StepModel(bundle, config.model.runtime, config.model.precision)
-    of_core = coached(config, model, (message for _, message in sorted(arrivals, key=lambda arrival: arrival[0])))
-    return judged([*timings, *of_core], config.budget)
+    messages = [message for _, message in sorted(arrivals, key=lambda arrival: arrival[0])]
+    # The core is one thread; others of this process draw the progress.
+    before_s = time.thread_time()
+    of_core = coached(config, model, messages)
+    return [*timings, *of_core], (time.thread_time() - before_s) * scene.rate_hz / scene.frames
 
 
 def judged(timings: Sequence[StageTiming], budget: BudgetConfig) -> list[Row]:
