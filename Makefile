@@ -10,12 +10,13 @@ FIRMWARE_SETUP := .venv/firmware.stamp
 MICROPYTHON_STUBS := 1.28.0.post4
 PYRIGHT := tests/firmware/node_modules/pyright/index.js
 
-.PHONY: help demo test lint unit types fuzz model voice figures picture clean
+.PHONY: help demo test lint unit types fuzz references model voice figures picture clean
 
 help:
 	@echo "make demo     the virtual trainee's session, live in the terminal; pictures and film in out/ (ARGS='--seed 7')"
 	@echo "make test     linters, types, import rules and tests"
 	@echo "make fuzz     a million damaged inputs through the parsers of the bands' protocol"
+	@echo "make references  accept what the coach makes of the recordings in tests/data/replay, and show what changed"
 	@echo "make model    rebuild the shipped model bundle from the virtual trainee (under 40 minutes on two cores)"
 	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
 	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 25 minutes)"
@@ -44,6 +45,9 @@ fuzz: $(TEST_SETUP)
 unit: $(TEST_SETUP) $(FIRMWARE_SETUP)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
+references: $(TEST_SETUP)
+	$(BIN)/python tests/references.py $(ARGS)
+
 model: $(TEST_SETUP)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m export.build $(ARGS)
 
@@ -57,7 +61,7 @@ picture: $(RUN_SETUP)
 	$(BIN)/python -m device.demo.picture docs/demo.png
 
 $(RUN_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp
-	$(BIN)/pip install --progress-bar on -c constraints.txt -e .
+	$(BIN)/pip install --progress-bar on -c constraints.txt -e '.[report]'
 	touch $@
 
 $(TEST_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp

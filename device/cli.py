@@ -38,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status: 1 after an error of Spotter's, 130 after Ctrl-C or SIGTERM."""
+    # The core's matrices are small: NumPy's other threads would only wait for work, in a busy loop that doubles its cost.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     args = build_parser().parse_args(argv)
     reports = _Reports(logging.WARNING)
     logging.getLogger().addHandler(reports)

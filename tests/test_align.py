@@ -277,3 +277,22 @@ def test_memory_is_bounded_when_nobody_asks_for_ticks() -> None:
     huge = START + np.arange(3 * n, dtype=np.int64) * MS
     aligner.push(batch(huge, np.full((3 * n, 6), 2.0), band=1))
     assert aligner.counters.overflow == 130 + 3 * n - SAMPLES_KEPT
+
+
+def test_a_band_with_gaps_and_jitter_is_the_same_in_a_stream() -> None:
+    patient = SignalsConfig(max_wait_ms=1000)
+    rng = np.random.default_rng(4)
+    gaps = 0
+    for _ in range(20):
+        # Now and then a step that is longer than the longest gap that counts, or than the period of a tick.
+        steps_ms = rng.choice([1.0, 9.0, 10.0, 40.0, 230.0, 260.0, 600.0], 200, p=[0.1, 0.4, 0.4, 0.04, 0.02, 0.02, 0.02])
+        at = START - 100 * MS + np.cumsum(steps_ms * MS + rng.integers(0, MS, 200)).astype(np.int64)
+        values = rng.normal(size=(200, 6)).astype(np.float32)
+        aligner = Aligner(patient, START)
+        ticks = stream(aligner, [(int(t), batch(at[i : i + 1], values[i : i + 1], 2, i)) for i, t in enumerate(at)])
+        whole = resample(patient, START, len(ticks), None, [None, None, ImuTrack(at, values), None])
+        assert aligner.counters.overdue_ticks == 0
+        np.testing.assert_array_equal([t.imu_present[2] for t in ticks], whole.imu_present[:, 2])
+        np.testing.assert_allclose([t.imu[2] for t in ticks], whole.imu[:, 2], atol=1e-5)
+        gaps += int((~whole.imu_present[:, 2]).sum())
+    assert gaps > 100

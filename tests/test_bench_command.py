@@ -1,15 +1,14 @@
+import inspect
 import json
-from pathlib import Path
+from importlib import import_module
 
 import pytest
-from scripted import ScriptedModel, rest
 
-from device.cli import main
-from device.commands.bench import sensed
+from device.bench.session import sensed
+from device.cli import build_parser, main
+from device.commands.bench import PARTS, Part
 from device.config import config_from
 from device.messages import NS_PER_S, ImuBatch, Pose
-from device.runtime.bundle import Bundle
-from device.runtime.features import FeatureConstants
 
 
 def test_the_virtual_session_has_poses_and_bands_in_order_of_time() -> None:
@@ -22,24 +21,37 @@ def test_the_virtual_session_has_poses_and_bands_in_order_of_time() -> None:
     assert {m.band for m in messages if isinstance(m, ImuBatch)} == {0, 1, 2, 3}
 
 
-def test_the_core_is_measured_section_by_section(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = Bundle(Path(), "test", (), FeatureConstants(), 0, (), {}, {})
-    monkeypatch.setattr("device.runtime.live.config_bundle", lambda _: bundle)
-    monkeypatch.setattr("device.runtime.model.StepModel", lambda *_: ScriptedModel([*rest(1)]))
-    assert main(["bench", "core", "--seconds", "3", "--seed", "5", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in printed["rows"]] == ["align_us", "features_us", "model_us", "coach_us"]
-    assert all(row["value"] > 0 for row in printed["rows"])
-    assert printed["rows"][0]["limit"] == "<= 1000"
-    assert (printed["seed"], printed["bundle"]) == (5, "test")
-
-
 def test_the_model_is_measured_on_every_runtime(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "model", "--seconds", "5", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert {"model_step_ms", "model_step_litert_int8_ms", "int8_agreement", "int8_angle_diff_deg", "bundle_kb"} <= set(rows)
     assert rows["bundle_kb"]["ok"]
     assert rows["stream_window_diff"]["value"] is None or rows["stream_window_diff"]["ok"]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_every_part_has_its_module_and_an_example_that_is_valid(part: Part) -> None:
+    assert inspect.signature(import_module(f"device.bench.{part.module}").measure).parameters.keys() == {"args", "progress"}
+    args = build_parser().parse_args(["bench", part.name, *part.example.split()])
+    assert args.module == part.module
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "model --seconds 0",
+        "model --seconds nan",
+        "pose --seed -1",
+        "assign --trials 0",
+        "render --sessions 0.5",
+        "time --seconds x",
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", *arguments.split()])
+    assert stopped.value.code == 2
+    assert arguments.split()[1] in capsys.readouterr().err
 
 
 def test_a_part_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:

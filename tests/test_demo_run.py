@@ -1,4 +1,4 @@
-"""One short demo as a user starts it: pixels, MediaPipe, bundle, film and all. It needs some 10 s of two cores."""
+"""One short demo as a user starts it: pixels, pose networks, bundle, film and all. It needs some 10 s of two cores."""
 
 from __future__ import annotations
 

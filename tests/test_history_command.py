@@ -1,4 +1,5 @@
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,6 +84,14 @@ def test_progress_is_drawn(store: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["history", "--store", str(store), "--plot", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
+
+
+def test_without_matplotlib_the_extra_is_named(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["history", "--store", str(store), "--plot", str(tmp_path / "progress.png")]) == 1
+    assert "pip install 'spotter[report]'" in capsys.readouterr().err
 
 
 def test_progress_needs_repetitions_and_a_place_to_be_written(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scripted import CATALOGUE, PROMPTS, ScriptedModel, reps, rest
 
-from device.commands.bench import sensed
+from device.bench.session import sensed
 from device.config import ImuConfig, config_from
 from device.drivers.base import ImuSource
 from device.drivers.imu_none import NoImu

@@ -82,7 +82,7 @@ def test_an_estimator_that_is_not_open_says_so(engine: PoseConfig, frames: list[
 
 def test_without_mediapipe_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(DriverUnavailable, match="mediapipe"):
+    with pytest.raises(DriverUnavailable, match=r"spotter\[mediapipe\]"):
         MediaPipePose(PoseConfig()).open()
 
 

@@ -285,7 +285,7 @@ def test_figures_are_judged_by_ratio_and_agreement() -> None:
     times = dict(zip(ENGINES, ([20.0, 22.0, 90.0], [8.0, 11.0, 12.0], [15.0, 16.5, 14.0]), strict=True))
     near = Disagreement(np.full(33, 0.5), np.full(33, 2.0), np.zeros(33))
     far = Disagreement(np.full(33, 9.0), np.full(33, 90.0), np.ones(33))
-    usage = {"litert": Usage(0.5, 150.0), "mediapipe": Usage(1.0, 300.0)}
+    usage = {"litert": Usage(0.5, 150.0, 1.0), "mediapipe": Usage(1.0, 300.0, 2.0)}
     rows = {r.name: r for r in judged(Comparison(times, times, [near] * 9 + [far], [True, False]), usage)}
     assert rows["pose_litert_2_threads_ratio"].value == pytest.approx(0.5)
     assert rows["pose_litert_2_threads_ratio"].ok
@@ -301,6 +301,7 @@ def test_a_process_with_the_estimator_says_what_it_takes(frames: list[Frame], tm
     used = use("litert", tmp_path / "video.mp4")
     assert 50 < used.resident_mb < 250
     assert 0.1 < used.first_pose_s < 30
+    assert 0.01 < used.cpu_s < 30
 
 
 def test_the_command_measures_the_asked_part_of_a_session(

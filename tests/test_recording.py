@@ -151,6 +151,7 @@ def framed(kind, payload):
     ("change", "said"),
     [
         ({"format": 3}, "format 3, this version reads 1 to 2"),
+        ({"format": 0}, "format 0, this version reads 1 to 2.*Replay it with the version that wrote it"),
         ({"format": None}, "format None"),
         ({"landmarks": ["nose"]}, "other landmarks"),
         ({"start_ns": "soon"}, "start_ns"),

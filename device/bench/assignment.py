@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from device.bench.progress import Progress
 from device.config import SignalsConfig
 from device.messages import NS_PER_S, Tick
-from device.rows import Row, row
+from device.rows import Report, Row, report, row
 from device.runtime.align import Aligned, ImuTrack, PoseTrack, resample
 from device.runtime.worn import BandWatch
 from device.sim.bands import Sensor, sample_sensors, true_imu
@@ -69,6 +71,14 @@ class Outcome:
 class _Strap:
     turn_rad: float
     upside_down: bool
+
+
+def measure(args: Namespace, progress: Progress) -> Report:
+    """All figures of `args.trials`."""
+    count = trial_count(args.trials)
+    progress.begin(count, "trials")
+    rows = assignment_rows(args.trials, args.seed, lambda done: progress.step(f"trial {done} of {count}"))
+    return report(rows, seed=args.seed)
 
 
 def assignment_rows(trials: int = 200, seed: int = 0, on_trial: Callable[[int], None] | None = None) -> list[Row]:

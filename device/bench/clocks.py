@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from device.config import Config, with_settings
+from device.bench.progress import Progress
+from device.config import Config, load_config, with_settings
 from device.demo.loop import ObservedModel
 from device.demo.scores import SessionTruth, angle_score, exercise_tick_accuracy
 from device.exercises import load_exercises
 from device.messages import EXERCISES, NS_PER_S, ClockPing, ImuBatch, Sensed
 from device.report.log import LogBook
-from device.rows import Row, row
+from device.rows import Report, Row, report, row
 from device.runtime.bundle import Bundle
 from device.runtime.core import Core
-from device.runtime.live import play
+from device.runtime.live import config_bundle, play
 from device.runtime.model import StepModel
 from device.runtime.session import Session
 from device.runtime.sync import CameraOffset, CameraSync
@@ -45,6 +47,17 @@ class ClockErrors:
     sigma_ns: list[float] = field(default_factory=list)
     usable_s: list[float] = field(default_factory=list)
     conversion_us: list[float] = field(default_factory=list)
+
+
+def measure(args: Namespace, progress: Progress) -> Report:
+    """All figures; bands run `args.seconds`."""
+    config = load_config(args.config)
+    bundle = config_bundle(config)
+    progress.begin(step_count(), "bands' clocks")
+    rows = clock_rows(args.seed, args.seconds, lambda: progress.step("bands' clocks"))
+    rows += offset_rows(args.seed, lambda: progress.step("camera against bands"))
+    rows += coached_rows(config, bundle, args.seed, lambda: progress.step("coached sessions"))
+    return report(rows, seed=args.seed, bundle=bundle.version)
 
 
 def clock_bands(seed: int, seconds: float) -> list[SimulatedBand]:

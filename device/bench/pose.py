@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,11 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.bench.processes import busy_s
+from device.bench.progress import Progress
 from device.config import CameraConfig, PoseConfig
 from device.drivers.camera_virtual import VirtualCamera
 from device.errors import DriverError
 from device.messages import NS_PER_S, Frame, Pose
-from device.rows import Row, row
+from device.rows import Report, Row, report, row
 from device.runtime.pose_engine import make_estimator
 from device.sim.scene import session_scene
 from device.sim.trainee import VirtualTrainee
@@ -48,10 +51,12 @@ class Disagreement(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """One estimator in a process of its own, set up as the eye is: until its first pose, and after `MEMORY_FRAMES`."""
+    """One estimator in a process of its own, set up as the eye is: until its first pose, memory after the last one, and the
+    processor time of all poses."""
 
     first_pose_s: float
     resident_mb: float
+    cpu_s: float
 
 
 @dataclass(slots=True)
@@ -66,6 +71,12 @@ class Comparison:
     apart: list[Disagreement] = field(default_factory=list)
     alike: list[bool] = field(default_factory=list)
     taken: float | None = None
+
+
+def measure(args: Namespace, progress: Progress) -> Report:
+    """All figures, on the first `args.seconds` of every set."""
+    progress.begin(2, "frames")
+    return report(pose_rows(args.seed, args.seconds, progress.step), seed=args.seed)
 
 
 def pose_rows(seed: int = 0, seconds: float = 3.0, on_step: Callable[[str], None] | None = None) -> list[Row]:
@@ -96,7 +107,7 @@ def compare(pictures: Iterator[Frame]) -> Comparison:
     """Every estimator on every frame, each of them first in turn."""
     comparison = Comparison()
     threads = cv2.getNumThreads()
-    start_s, busy_s, own_s = time.perf_counter(), _busy_s(), time.process_time()
+    start_s, before_s, own_s = time.perf_counter(), busy_s(), time.process_time()
     # As in the eye.
     cv2.setNumThreads(1)
     try:
@@ -116,7 +127,7 @@ def compare(pictures: Iterator[Frame]) -> Comparison:
                     comparison.apart.append(disagreement(found["mediapipe"], found["litert_2_threads"]))
     finally:
         cv2.setNumThreads(threads)
-    others_s = _busy_s() - busy_s - (time.process_time() - own_s)
+    others_s = busy_s() - before_s - (time.process_time() - own_s)
     comparison.taken = max(others_s, 0.0) / (time.perf_counter() - start_s) / (os.cpu_count() or 1)
     return comparison
 
@@ -174,12 +185,6 @@ def judged(comparison: Comparison, usage: dict[str, Usage]) -> list[Row]:
         row("eye_mediapipe_mb", usage["mediapipe"].resident_mb, "MB"),
     ]
     return rows + [row(f"eye_{engine}_first_pose_s", used.first_pose_s, "s") for engine, used in usage.items()]
-
-
-def _busy_s() -> float:
-    """Processor time that all processes together have had since the machine started, s."""
-    user, nice, system = (int(ticks) for ticks in Path("/proc/stat").read_text().split(maxsplit=4)[1:4])
-    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
 def _median(values: Sequence[float]) -> float | None:

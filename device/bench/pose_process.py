@@ -9,10 +9,10 @@ import importlib
 import json
 import sys
 import time
-from pathlib import Path
 
 import cv2
 
+from device.bench.processes import resident_mb
 from device.config import CameraConfig, PoseConfig
 from device.drivers.registry import create_camera
 from device.errors import EndOfStream
@@ -23,22 +23,19 @@ def main(engine: str, video: str, started_ns: int) -> None:
     """`started_ns`: the host's monotonic clock when this process was asked for."""
     cv2.setNumThreads(1)
     importlib.import_module("device.runtime.eye_process")
-    first_ns = 0
+    first_ns, cpu_s = 0, 0.0
     camera = create_camera(CameraConfig(type="file", device=video), start_ns=0)
     with camera, make_estimator(PoseConfig(estimator=engine)) as estimator:
         try:
             while True:
-                estimator.estimate(camera.read())
+                frame, before_s = camera.read(), time.process_time()
+                estimator.estimate(frame)
+                cpu_s += time.process_time() - before_s
                 first_ns = first_ns or time.monotonic_ns()
         except EndOfStream:
             pass
-        print(json.dumps({"first_pose_s": (first_ns - started_ns) / 1e9, "resident_mb": resident_mb()}))
-
-
-def resident_mb() -> float:
-    """Memory of this process that is in RAM, MB."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024 / 1e6
+        usage = {"first_pose_s": (first_ns - started_ns) / 1e9, "resident_mb": resident_mb(), "cpu_s": cpu_s}
+        print(json.dumps(usage))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.band import protocol
+from device.bench.progress import Progress
 from device.config import ImuConfig
 from device.drivers.ble.backend import Backend
 from device.drivers.ble.pairing import pair_bands
@@ -26,7 +28,7 @@ from device.drivers.ble.trust import AllowList, PairingWindow
 from device.drivers.imu_ble import BleImu
 from device.errors import BandError
 from device.messages import NS_PER_S, ImuBatch
-from device.rows import Row, row
+from device.rows import Report, Row, report, row
 from device.runtime.timebase import Timebase
 from device.skeleton import BANDS, N_BANDS
 
@@ -110,6 +112,12 @@ class Errors:
     error_ns: NDArray[np.float64]
     sigma_ns: NDArray[np.float64]
     arrival_ns: NDArray[np.int64]
+
+
+def measure(args: Namespace, progress: Progress) -> Report:
+    """All figures; each of the two parts takes `args.minutes`."""
+    progress.begin(2, "calm radio")
+    return report(radio_rows(args.minutes, args.seed, progress.step), seed=args.seed)
 
 
 def radio_rows(minutes: float, seed: int, step: Callable[[str], None]) -> list[Row]:

@@ -124,6 +124,9 @@ def _plot(sessions: list[PastSession], path: str) -> None:
     series = progress(sessions)
     if not series:
         raise SpotterError("No repetitions to draw yet. `spotter run` keeps a session each time that somebody trains.")
+    from device.report.needs import require_report
+
+    require_report("A plot")
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

@@ -61,6 +61,7 @@ class Source:
 
 def run(args: argparse.Namespace) -> int:
     from device.report.folder import ReportFolder
+    from device.report.needs import require_report
     from device.runtime.live import build_core, config_bundle
     from device.runtime.offset_file import offset_of
     from device.runtime.recording import read_recording
@@ -71,7 +72,10 @@ def run(args: argparse.Namespace) -> int:
     recording = read_recording(args.recording) if args.recording is not None else None
     config = _settings(args.config, recording)
     bundle = config_bundle(config)
-    folder = ReportFolder(Path(args.out)) if args.out is not None else None
+    folder = None
+    if args.out is not None:
+        require_report("A report")
+        folder = ReportFolder(Path(args.out))
     collector = SetCollector()
     # Progress goes to standard error; where that is a file beside `--json`, nobody watches it.
     screen = Screen(config.budget, title="replay", quiet=args.json and not sys.stderr.isatty())

@@ -26,6 +26,7 @@ from device.errors import SpotterError, StoreError
 from device.messages import NS_PER_S, SetEnded
 from device.report.files import SessionFiles
 from device.report.log import LogBook
+from device.report.needs import require_report
 from device.report.plots import TrueAngles
 from device.rows import Report, Row, machine, report, row
 from device.runtime.bundle import MANIFEST, Bundle, sha256
@@ -87,8 +88,8 @@ class _Run:
 def run_demo(config: Config, options: DemoOptions, screen: Screen) -> DemoResult:
     """Run a session of the virtual trainee and write everything to `options.out`.
 
-    Raises StoreError before anything starts where the folder can't be used, BundleError, ExerciseError. On Ctrl-C
-    (KeyboardInterrupt) and on an error on the way the session is saved and all files are finished before it goes on.
+    Raises StoreError before anything starts where the folder can't be used, DriverUnavailable, BundleError, ExerciseError. On
+    Ctrl-C (KeyboardInterrupt) and on an error on the way the session is saved and all files are finished before it goes on.
     """
     run = _prepare(config, options, screen)
     screen.note("starting the eye")
@@ -124,6 +125,7 @@ def model_rows(model: ObservedModel, bundle: Bundle, runtime: str) -> list[Row]:
 
 def _prepare(config: Config, options: DemoOptions, screen: Screen) -> _Run:
     began_s = time.perf_counter()
+    require_report("The demo")
     config = with_settings(
         config, camera={"type": "virtual"}, imu={"type": "virtual"}, speaker={"type": "wav"}, haptic={"type": "virtual"}
     )

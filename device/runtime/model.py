@@ -13,6 +13,7 @@ from device.errors import BundleError
 from device.messages import Array, Estimate
 from device.runtime.bundle import Bundle
 from device.runtime.features import FeatureConstants
+from device.runtime.pose import _without_chatter
 from device.skeleton import N_NODES
 
 INPUTS = ("skeleton", "inertial", "taps")
@@ -34,8 +35,9 @@ class Network:
     def __init__(self, path: str, runtime: str = "auto") -> None:
         interpreter = _interpreter_class(runtime)
         try:
-            self._interpreter = interpreter(model_path=path, num_threads=1)
-            self._interpreter.allocate_tensors()
+            with _without_chatter():
+                self._interpreter = interpreter(model_path=path, num_threads=1)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path}: no TFLite model that this runtime reads ({error}). Install the bundle again.") from error
         self._inputs = {d["name"]: int(d["index"]) for d in self._interpreter.get_input_details()}

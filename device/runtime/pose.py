@@ -58,8 +58,8 @@ class MediaPipePose(PoseEstimator):
             import mediapipe
         except ImportError as error:
             raise DriverUnavailable(
-                f"Pose estimation needs the package mediapipe, which can't be imported ({error}). "
-                "Install it: pip install mediapipe==0.10.18"
+                f"pose.estimator = mediapipe needs the package mediapipe, which can't be imported ({error}). "
+                "Install it with: pip install 'spotter[mediapipe]', or take the estimator litert."
             ) from error
         self.close()
         with _without_chatter():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from device.config import RepsConfig
 from device.exercises import EntryPose, Exercise
 from device.messages import NS_PER_S, Deviation, Estimate, Repetition, SetEnded, SetStarted, Tick
-from device.skeleton import JOINT, JOINTS
+from device.skeleton import JOINT, JOINTS, NODE
 
 NONE = "none"
 
@@ -34,6 +34,7 @@ TRUNK_SLACK = math.radians(15)
 JOINT_SLACK = math.radians(10)
 """Slack of the entry pose's joints, for the model's error."""
 
+_TRUNK = [NODE[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 _ENTER, _LEAVE = 0.6, 0.4
 _TIME_CONSTANT_S = 0.35
 _GLITCH_NS = NS_PER_S
@@ -237,11 +238,12 @@ def in_entry_pose(entry: EntryPose, world: NDArray[np.floating[Any]], angles: ND
 
     `world`: (33, 3) m, y down. `angles`: (12,) rad.
     """
-    trunk = np.asarray(world[11] + world[12] - world[23] - world[24], dtype=np.float64)
-    length = float(np.linalg.norm(trunk))
-    if length < 1e-6:
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz), (dx, dy, dz) = world[_TRUNK].tolist()
+    x, y, z = ax + bx - cx - dx, ay + by - cy - dy, az + bz - cz - dz
+    length = math.sqrt(x * x + y * y + z * z)
+    if not length > 1e-6:
         return False
-    lean = float(np.arccos(np.clip(-trunk[1] / length, -1, 1)))
+    lean = math.acos(max(-1.0, min(1.0, -y / length)))
     if not entry.trunk[0] - TRUNK_SLACK <= lean <= entry.trunk[1] + TRUNK_SLACK:
         return False
     return all(
@@ -260,4 +262,4 @@ def _landmarks(exercise: Exercise) -> NDArray[np.int64]:
 def _visible(visibility: NDArray[np.floating[Any]], landmarks: NDArray[np.int64]) -> float:
     """Mean over the joint kinds of the better side's worst landmark: one hidden wrist does not void a push-up, but with the
     legs out of the picture nothing of a squat is left."""
-    return float(visibility[landmarks].min(axis=2).max(axis=1).mean()) if len(landmarks) else 1.0
+    return sum(visibility[landmarks].min(axis=2).max(axis=1).tolist()) / len(landmarks) if len(landmarks) else 1.0

@@ -184,7 +184,7 @@ class _Axis:
         self._session: int | None = None
         self._quaternion: tuple[float, float, float, float] | None = None
         self._rate = (0.0, 0.0, 0.0)
-        self._bias = [0.0, 0.0, 0.0]
+        self._bias = (0.0, 0.0, 0.0)
 
     def add(self, batch: ImuBatch) -> bool:
         """Follow the samples of `batch`. Returns whether the level frame is a new one."""
@@ -220,25 +220,25 @@ class _Axis:
         times, axes = self._times[-self._count :], self._axes[-self._count :]
         if before_ns[0] < times[0] or after_ns[-1] > times[-1]:
             return None
-        wanted = np.stack([before_ns, after_ns])
-        right = np.clip(times.searchsorted(wanted), 1, len(times) - 1)
+        wanted = np.concatenate([before_ns, after_ns])
+        right = np.maximum(times.searchsorted(wanted), 1)
         left_ns = times[right - 1]
-        share = ((wanted - left_ns) / (times[right] - left_ns))[..., None]
-        found = axes[right - 1] * (1 - share) + axes[right] * share
-        return np.asarray(found[1] - found[0])
+        share = ((wanted - left_ns) / (times[right] - left_ns))[:, None]
+        left = axes[right - 1]
+        found = left + share * (axes[right] - left)
+        return np.asarray(found[len(before_ns) :] - found[: len(before_ns)])
 
     def _turn(self, dt: float, force: tuple[float, float, float], rate: tuple[float, float, float]) -> None:
         """Next sample: turn by the mean rate since the last one, and lean towards gravity (complementary filter, Mahony et al.,
         2008, section IV-B)."""
         assert self._quaternion is not None
+        # 400 times a second: written out, this is three times as fast as in loops.
         w, x, y, z = self._quaternion
-        bias, before = self._bias, self._rate
-        still = all(abs(rate[k]) < STILL_RATE for k in range(3))
-        gain = dt / BIAS_S if still else 0.0
-        turn = []
-        for k in range(3):
-            turn.append((0.5 * (rate[k] + before[k]) - bias[k]) * dt)
-            bias[k] += (rate[k] - bias[k]) * gain
+        (rx, ry, rz), (sx, sy, sz), (bx, by, bz) = rate, self._rate, self._bias
+        tx, ty, tz = (0.5 * (rx + sx) - bx) * dt, (0.5 * (ry + sy) - by) * dt, (0.5 * (rz + sz) - bz) * dt
+        if -STILL_RATE < rx < STILL_RATE and -STILL_RATE < ry < STILL_RATE and -STILL_RATE < rz < STILL_RATE:
+            gain = dt / BIAS_S
+            self._bias = (bx + (rx - bx) * gain, by + (ry - by) * gain, bz + (rz - bz) * gain)
         self._rate = rate
         fx, fy, fz = force
         size = math.sqrt(fx * fx + fy * fy + fz * fz)
@@ -246,10 +246,10 @@ class _Axis:
             lean = math.exp(-(((size - GRAVITY) / FORCE_SPREAD) ** 2)) * dt / (LEVELLING_S * size)
             # Up in the band's axes, and its cross product with the force.
             ux, uy, uz = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
-            turn[0] += lean * (fy * uz - fz * uy)
-            turn[1] += lean * (fz * ux - fx * uz)
-            turn[2] += lean * (fx * uy - fy * ux)
-        a, b, c = 0.5 * turn[0], 0.5 * turn[1], 0.5 * turn[2]
+            tx += lean * (fy * uz - fz * uy)
+            ty += lean * (fz * ux - fx * uz)
+            tz += lean * (fx * uy - fy * ux)
+        a, b, c = 0.5 * tx, 0.5 * ty, 0.5 * tz
         d = 1 - 0.5 * (a * a + b * b + c * c)
         w, x, y, z = (
             w * d - x * a - y * b - z * c,
