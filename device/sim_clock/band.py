@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from device.drivers.ble.central import FAST_PING_S, FAST_PINGS_S, PING_S
 from device.drivers.counter import Counter
 from device.messages import NS_PER_S, ClockPing, ImuBatch
 from device.runtime.timebase import UNCONVERTED
@@ -19,8 +20,6 @@ from device.runtime.timebase import UNCONVERTED
 Times = NDArray[np.int64]
 
 COUNTER_BITS = 30
-FAST_PING_S, PING_S = 0.25, 2.0
-FAST_FOR_S = 3.0
 PING_SPREAD_S = 0.05
 """Pings at even times would meet the connection events at the same few phases all the time."""
 RECONNECTING_S = 0.9
@@ -173,7 +172,7 @@ class SimulatedBand:
         times, at_s = [], start_s + 0.05
         while at_s < end_s - 0.2:
             times.append(at_s + float(self._rng.uniform(0, PING_SPREAD_S)))
-            at_s += FAST_PING_S if at_s < start_s + FAST_FOR_S else PING_S
+            at_s += FAST_PING_S if at_s < start_s + FAST_PINGS_S else PING_S
         return times
 
     def _event_after(self, at_s: float) -> float:
