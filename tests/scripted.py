@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.exercises import CueRule, EntryPose, Exercise
 from device.messages import EXERCISES, NS_PER_S, Estimate, Pose, Stage, Tick
+from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.skeleton import JOINT, N_JOINTS, N_NODES, NODE
 from device.voice import RATE_HZ, Prompts
@@ -124,6 +126,7 @@ class ScriptedModel:
 
     classes = EXERCISES
     constants = FeatureConstants()
+    responses: ClassVar[dict[str, dict[str, Response]]] = {}
 
     def __init__(
         self, script: list[Said], *, seed: int = 0, phase_noise: float = 0.0, angle_noise: float = 0.0, sigma_deg: float = 4.0

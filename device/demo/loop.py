@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from device.drivers.base import ImuSource
 from device.errors import EndOfStream
 from device.messages import NS_PER_S, Array, ClockPing, Cue, Estimate, ImuBatch, Pose, Sensed
 from device.runtime.core import Stepping
+from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.runtime.live import play
 from device.runtime.session import Heard, Session
@@ -82,6 +83,10 @@ class ObservedModel:
     @property
     def constants(self) -> FeatureConstants:
         return self._model.constants
+
+    @property
+    def responses(self) -> Mapping[str, Mapping[str, Response]]:
+        return self._model.responses
 
     def reset(self) -> None:
         self._model.reset()

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -63,6 +62,9 @@ class Stepping(Protocol):
     @property
     def constants(self) -> FeatureConstants: ...
 
+    @property
+    def responses(self) -> Mapping[str, Mapping[str, Response]]: ...
+
     def reset(self) -> None: ...
 
     def step(self, skeleton: Array, inertial: Array, t_ns: int, seq: int) -> Estimate: ...
@@ -100,8 +102,7 @@ class Core:
 
     `exercises`: by name; where two share a model class the later one is coached. `prompts`: None loads those of the
     configured language. `on_timing` hears how long each section of each tick took, and changes nothing. `offset`: what is
-    known of the bands against the camera from earlier sessions; `camera_offset` is what is known now. `responses`: how the
-    model shows errors, by model class and error.
+    known of the bands against the camera from earlier sessions; `camera_offset` is what is known now.
     """
 
     def __init__(
@@ -114,7 +115,6 @@ class Core:
         on_timing: Callable[[StageTiming], None] | None = None,
         prompts: Prompts | None = None,
         offset: CameraOffset = UNKNOWN,
-        responses: Mapping[str, Mapping[str, Response]] = MappingProxyType({}),
     ) -> None:
         hz = config.signals.tick_hz
         self._config = config
@@ -136,7 +136,6 @@ class Core:
         self._finder = RepetitionFinder(config.reps)
         self._keeper = SetKeeper(config.reps, hz, model.classes, exercises)
         self._coach = Coach(config.coach, load_prompts(config.speaker.language) if prompts is None else prompts)
-        self._responses = responses
         self._standards = {name: Standards(exercise) for name, exercise in exercises.items()}
         self._previous_variant: dict[str, str] = {}
         self._samples: list[Sample] = []
@@ -274,7 +273,7 @@ class Core:
     def _measurement_of(self, name: str) -> _Measurement:
         standards = self._standards[name]
         expected = expected_variant(standards.exercise, self._previous_variant.get(name))
-        responses = self._responses.get(standards.exercise.model_class, {})
+        responses = self._model.responses.get(standards.exercise.model_class, {})
         evidence = Evidence(standards, self._config.signals.tick_hz, responses)
         measurement = _Measurement(RepetitionMeter(standards, expected), evidence)
         for sample in self._samples:

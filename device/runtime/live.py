@@ -50,10 +50,9 @@ def build_core(
     `bundle`: one that was loaded before; None loads the config's. `offset`: of the bands against the camera, from earlier
     sessions. Raises BundleError, ExerciseError, MediaError.
     """
-    bundle = bundle or config_bundle(config)
-    model = StepModel(bundle, config.model.runtime, config.model.precision)
+    model = StepModel(bundle or config_bundle(config), config.model.runtime, config.model.precision)
     exercises = load_exercises(config.exercises.folder or None, config.exercises.enabled)
-    return Core(config, model, exercises, start_ns, on_timing=on_timing, offset=offset, responses=bundle.responses)
+    return Core(config, model, exercises, start_ns, on_timing=on_timing, offset=offset)
 
 
 def config_bundle(config: Config) -> Bundle:

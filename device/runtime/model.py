@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from device.errors import BundleError
 from device.messages import Array, Estimate
 from device.runtime.bundle import Bundle
+from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.runtime.pose import _without_chatter
 from device.skeleton import N_NODES
@@ -83,6 +85,11 @@ class StepModel:
     def constants(self) -> FeatureConstants:
         """What the features must be made with."""
         return self.bundle.constants
+
+    @property
+    def responses(self) -> Mapping[str, Mapping[str, Response]]:
+        """How the network shows errors, by class and error."""
+        return self.bundle.responses
 
     def reset(self) -> None:
         """Forget the past."""
