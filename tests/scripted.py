@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,12 +125,19 @@ class ScriptedModel:
 
     classes = EXERCISES
     constants = FeatureConstants()
-    responses: ClassVar[dict[str, dict[str, Response]]] = {}
 
     def __init__(
-        self, script: list[Said], *, seed: int = 0, phase_noise: float = 0.0, angle_noise: float = 0.0, sigma_deg: float = 4.0
+        self,
+        script: list[Said],
+        *,
+        seed: int = 0,
+        phase_noise: float = 0.0,
+        angle_noise: float = 0.0,
+        sigma_deg: float = 4.0,
+        responses: dict[str, dict[str, Response]] | None = None,
     ) -> None:
         self.script = script
+        self.responses = responses or {}
         self._seed = seed
         self._phase_noise = phase_noise
         self._angle_noise = angle_noise

@@ -12,6 +12,7 @@ from scripted import CATALOGUE, HZ, PROMPTS, START_NS, TICK_NS, Said, ScriptedMo
 from device.config import Config, with_settings
 from device.messages import NS_PER_S, Coached, Cue, Estimate, Repetition, SetEnded, SetStarted, Speech, StageTiming, Vibration
 from device.runtime.core import Core
+from device.runtime.evidence import Response
 
 
 def run(
@@ -141,6 +142,15 @@ def test_an_error_is_corrected_during_a_repetition_and_praised_when_it_is_gone()
     assert [(p.joint, p.sign, p.prompts) for p in praises] == [("left_hip_spread", -1, ("better",))]
     assert [v.band for v in of(coached, Vibration)] == [2, 3]
     assert cues(coached, "summary")[0].prompts == ("set_done", "count_8", "squats", "good_form")
+
+
+def test_an_error_that_the_model_shows_too_small_is_corrected_at_its_true_size():
+    script = [*rest(2), *reps("squat", 5, 2.4, errors={"left_hip_spread": -10}), *rest(8)]
+    assert cues(run(script), "correction") == []
+    half = {"squat": {"knees_caving_in": Response(gain=0.5)}}
+    corrections = cues(run(script, responses=half), "correction")
+    assert {cue.joint for cue in corrections} == {"left_hip_spread"}
+    assert np.degrees(corrections[0].deviation_rad) == pytest.approx(-18, abs=3)
 
 
 def test_an_error_that_stays_is_the_summary():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from device.errors import EndOfStream, ExerciseError
 from device.messages import EXERCISES, NS_PER_S, Array, Cue, Estimate, ImuBatch, Pose, Sensed
 from device.report.log import LogBook, SessionLog
 from device.runtime.core import Core
+from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.runtime.live import play
 from device.runtime.recording import Recorder, read_recording
@@ -53,6 +55,7 @@ class TrueModel:
 
     classes = EXERCISES
     constants = FeatureConstants()
+    responses: ClassVar[dict[str, dict[str, Response]]] = {}
 
     def __init__(self, trainee: VirtualTrainee) -> None:
         self._trainee = trainee
