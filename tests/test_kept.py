@@ -72,10 +72,10 @@ class Core:
 
     def push(self, message: Sensed) -> None: ...
 
-    def advance(self, now_ns: int) -> list[Coached]:
+    def advance(self, _now_ns: int) -> list[Coached]:
         return []
 
-    def finish(self, now_ns: int) -> list[Coached]:
+    def finish(self, _now_ns: int) -> list[Coached]:
         return []
 
 
