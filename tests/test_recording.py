@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device.errors import RecordingError, StoreError
-from device.messages import Advanced, ClockPing, ImuBatch, Pose, ServiceChanged
+from device.messages import Advanced, ClockPing, ImuBatch, Pose, ServiceChanged, ServiceState
 from device.runtime.recording import FILE_NAME, Recorder, RecordingMeta, read_recording
 
 META = RecordingMeta("2026-01-02T03:04:05+00:00", {"camera": {"rate_hz": 15.0}}, "ab" * 32, 5_000, {"seed": 7})

@@ -27,8 +27,9 @@ class KeptSink:
     """Stands for the sink that `make` opens; it is a sink of the session and a keeper of the supervisor's service `name`.
 
     `make`: an open sink; it is called in the background, again after each failure, and raises DriverError or StoreError where
-    that can't be. `keeps`: types of messages that wait for it while it is away, at most `bound` of them; others are dropped, as
-    a correction that comes late would mislead. Of what waited, `at_once` are handed on in each step. When the session closes, a sink for which something waits is tried once more.
+    that can't be. `keeps`: types of messages that wait for it while it is away, at most `bound` of them, and are handed on
+    `at_once` a step; others are dropped, as a correction that comes late would mislead. When the session closes, a sink for
+    which something waits is tried once more.
     """
 
     def __init__(
