@@ -7,9 +7,10 @@ import json
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from device.messages import StageTiming
     from device.runtime.summary import SetCollector
 
 
@@ -49,7 +50,19 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
     """A coached session in real time; also written to the folder `recording` where there is one."""
     from device.config import load_config, with_settings
     from device.messages import NS_PER_S
-    from device.runtime.live import LiveRunner, build_core, config_bundle, open_bands, open_eye, open_outputs, open_recorder
+    from device.runtime.ladder import Ladder
+    from device.runtime.laddered_eye import LadderedEye
+    from device.runtime.latency import LatencyMeter
+    from device.runtime.live import (
+        LOOK_NS,
+        LiveRunner,
+        build_core,
+        config_bundle,
+        open_bands,
+        open_eye,
+        open_outputs,
+        open_recorder,
+    )
     from device.runtime.offset_file import load_offset, save_offset
     from device.runtime.session import RecordingSink, Session, Sink
     from device.runtime.summary import SetCollector
@@ -61,35 +74,48 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
     bundle = config_bundle(config)
     screen = Screen(config.budget, title=f"spotter, {config.store.trainee}", quiet=args.json)
     collector = SetCollector()
+    meter = LatencyMeter(config.budget, clock=time.monotonic_ns, on_timing=screen.timing)
+    ladder = Ladder(config.budget, without_camera=config.imu.type != "none")
+
+    def timing(taken: StageTiming) -> None:
+        screen.timing(taken)
+        ladder.timing(taken)
+
+    def show() -> None:
+        meter.report()
+        _show(collector, {"latency": meter.as_json(), "ladder": ladder.as_json(start_ns)}, start_ns, args.json)
+
     start_ns = 0
     try:
         with ExitStack() as stack:
             bands = open_bands(config, stack)
-            eye = open_eye(config, stack, on_timing=screen.timing)
+            eye = open_eye(config, stack, on_timing=timing)
             start_ns = time.monotonic_ns()
             offset = load_offset(config.store.path)
-            core = build_core(config, start_ns, bundle=bundle, on_timing=screen.timing, offset=offset)
+            core = build_core(config, start_ns, bundle=bundle, on_timing=timing, offset=offset)
             stack.callback(lambda: save_offset(config.store.path, core.camera_offset))
-            sinks: list[Sink] = [collector, screen, *open_outputs(config, bundle, args.command, start_ns, stack, bands)]
+            outputs = open_outputs(config, bundle, args.command, start_ns, stack, bands, meter)
+            sinks: list[Sink] = [collector, screen, *outputs]
             if recording is not None:
                 sinks.append(RecordingSink(open_recorder(recording, config, bundle, start_ns, stack, offset=offset)))
             stack.enter_context(screen)
             session = stack.enter_context(Session(core, sinks))
             until_ns = None if args.duration is None else start_ns + round(args.duration * NS_PER_S)
-            for now_ns in LiveRunner(session, eye, bands, config.signals.tick_hz).run(until_ns):
+            watched = LadderedEye(eye, ladder, config.camera, on_change=session.tell)
+            for now_ns in LiveRunner(session, watched, bands, config.signals.tick_hz, look_ns=LOOK_NS).run(until_ns):
                 screen.update(core.progress, elapsed_s=(now_ns - start_ns) / NS_PER_S, total_s=args.duration or 0.0)
     except KeyboardInterrupt:
-        _show(collector, start_ns, args.json)
+        show()
         raise
-    _show(collector, start_ns, args.json)
+    show()
     return 0
 
 
-def _show(collector: SetCollector, start_ns: int, machine: bool) -> None:
+def _show(collector: SetCollector, kept: dict[str, Any], start_ns: int, machine: bool) -> None:
     from device.commands.replay import print_sets
     from device.runtime.summary import as_json
 
-    found = as_json(collector.sets, start_ns)
+    found = as_json(collector.sets, start_ns) | kept
     if machine:
         print(json.dumps(found))
     else:

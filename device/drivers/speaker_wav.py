@@ -34,14 +34,14 @@ class WavSpeaker(Speaker):
         self._start_ns = 0
         self._prompts = Prompts({}, {})
         self._samples = 0
-        self._free_at_ns = 0
+        self._free_at_ns = self._begins_ns = 0
         self._file = -1
 
     def open(self) -> None:
         self.close()
         self._prompts = load_prompts(self._config.language)
         self._start_ns = time.monotonic_ns() if self._given_start_ns is None else self._given_start_ns
-        self._samples = self._free_at_ns = 0
+        self._samples = self._free_at_ns = self._begins_ns = 0
         try:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             self._write(_header(0), 0)
@@ -63,8 +63,11 @@ class WavSpeaker(Speaker):
             self._append(sound.tobytes())
         except OSError as error:
             raise StoreError(f"{self.path}: can't be written any more ({error.strerror}). Make room on the disk.") from error
-        self._free_at_ns = self._time_ns(self._samples)
+        self._begins_ns, self._free_at_ns = self._time_ns(first), self._time_ns(self._samples)
         return self._free_at_ns
+
+    def begins_ns(self) -> int:
+        return self._begins_ns
 
     def free_at_ns(self) -> int:
         return self._free_at_ns

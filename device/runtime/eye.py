@@ -14,7 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -36,7 +36,8 @@ READY, POSE, END, FAILED = range(4)
 RECORD = np.dtype(
     [
         ("kind", "u1"), ("present", "u1"), ("width", "<i4"), ("height", "<i4"),
-        ("t_ns", "<i8"), ("sigma_ns", "<i8"), ("seq", "<i8"), ("camera_ns", "<i8"), ("pose_ns", "<i8"),
+        ("t_ns", "<i8"), ("sigma_ns", "<i8"), ("seq", "<i8"),
+        ("camera_start_ns", "<i8"), ("camera_ns", "<i8"), ("pose_start_ns", "<i8"), ("pose_ns", "<i8"),
         ("image", "<f4", (N_NODES, 4)), ("world", "<f4", (N_NODES, 3)), ("error", "S32"), ("text", "S640"),
     ]
 )  # fmt: skip
@@ -71,6 +72,13 @@ class EyeSpec:
     lockstep: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LookAt:
+    """Command to a live eye: find the pose in every `every`-th frame only."""
+
+    every: int
+
+
 class Eye:
     """The parent's end of the eye process.
 
@@ -88,6 +96,7 @@ class Eye:
         self._heard_s = 0.0
         self._received: deque[Pose] = deque()
         self._ended: SpotterError | None = None
+        self._every = 1
 
     def start(self) -> None:
         """Start the process without waiting for it; it is ready some seconds later (`wait_ready`)."""
@@ -102,6 +111,8 @@ class Eye:
         self._pipe = Connection(ours.detach())
         self._heard_s = time.monotonic()
         self._send(self._spec)
+        if self._every > 1:
+            self._send(LookAt(self._every))
 
     def stop(self) -> None:
         """End the process, hung or not, and forget its poses. Stopping twice is harmless."""
@@ -152,6 +163,16 @@ class Eye:
         """Let the virtual trainee in front of the camera hear `cue`; other cameras don't listen."""
         if self._ended is None:
             self._send(cue)
+
+    def look_at(self, every: int) -> None:
+        """Live: find the pose in every `every`-th frame only, from now on and after each start."""
+        self._every = every
+        if self._pipe is not None and self._ended is None:
+            self._send(LookAt(every))
+
+    def use(self, camera: CameraConfig) -> None:
+        """Take another rate or size from the next start on."""
+        self._spec = replace(self._spec, camera=camera)
 
     def __enter__(self) -> Self:
         self.start()
@@ -209,7 +230,8 @@ class Eye:
             self._received.append(pose)
             if self._on_timing is not None:
                 for section in ("camera", "pose"):
-                    self._on_timing(StageTiming(pose.t_ns, section, int(record[f"{section}_ns"])))
+                    took_ns, start_ns = int(record[f"{section}_ns"]), int(record[f"{section}_start_ns"])
+                    self._on_timing(StageTiming(pose.t_ns, section, took_ns, start_ns))
         else:
             text = bytes(record["text"]).decode("utf-8", "ignore")
             error = getattr(device.errors, bytes(record["error"]).decode(), EyeError) if kind == FAILED else EndOfStream

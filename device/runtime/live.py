@@ -22,6 +22,7 @@ from device.runtime.bundle import MANIFEST, Bundle, load_bundle, sha256
 from device.runtime.calibration import FILE_NAME, CalibratedImu, CalibrationStore
 from device.runtime.core import Core
 from device.runtime.eye import Eye, EyeSpec
+from device.runtime.latency import LatencyMeter
 from device.runtime.model import StepModel
 from device.runtime.offset_file import recorded
 from device.runtime.recording import Recorder, RecordingMeta
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 RESTART_AFTER_S = (0.0, 1.0, 2.0, 5.0, 10.0)
 """How long an eye that failed rests before it is started again, for the first failure in a row, the second, and so on."""
+LOOK_NS = 5_000_000
+"""Time between two looks at the eye and the bands of an appliance: a vibration for what the bands show can't wait for a tick."""
 UNCALIBRATED = ("none", "virtual", "recording")
 """Sources of bands whose samples are as they are: there is no sensor to calibrate."""
 
@@ -89,12 +92,18 @@ def stepped(messages: Iterable[Sensed]) -> Iterator[Sensed | Advanced]:
 
 
 def open_outputs(
-    config: Config, bundle: Bundle, source: str, start_ns: int, stack: ExitStack, bands: ImuSource | None = None
+    config: Config,
+    bundle: Bundle,
+    source: str,
+    start_ns: int,
+    stack: ExitStack,
+    bands: ImuSource | None = None,
+    meter: LatencyMeter | None = None,
 ) -> list[Sink]:
     """Sinks of a session in real time: motors, voice and store, opened; `stack` closes them if the session never begins.
 
-    `source`: what the store says that it came from. `bands`: opened, which the `band` haptic driver vibrates. Raises DriverError,
-    StoreError.
+    `source`: what the store says that it came from. `bands`: opened, which the `band` haptic driver vibrates. `meter` measures
+    when motors and voice act. Raises DriverError, StoreError.
     """
     parts = {"source": bands} if config.haptic.type == "band" else {}
     haptic = stack.enter_context(create_haptic(config.haptic, **parts))
@@ -102,7 +111,7 @@ def open_outputs(
     store = SessionStore(config.store.path)
     stack.callback(store.close)
     store.begin(config.store.trainee, source, bundle.version, start_ns)
-    return [HapticSink(haptic), VoiceSink(speaker), StoreSink(store)]
+    return [HapticSink(haptic, meter), VoiceSink(speaker, meter), StoreSink(store)]
 
 
 def open_recorder(
@@ -157,7 +166,8 @@ class LiveRunner:
     """Feeds a session from the eye and the bands in real time.
 
     An eye that fails is started again, with growing rests, while the bands go on; bands that fail are left out. When nothing
-    is left to watch with, the last error is raised. A finite source that is done (a video) ends the run.
+    is left to watch with, the last error is raised. A finite source that is done (a video) ends the run. `look_ns`: time between
+    two looks at eye and bands; None is once a tick.
     """
 
     def __init__(
@@ -169,12 +179,13 @@ class LiveRunner:
         *,
         clock: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
+        look_ns: int | None = None,
     ) -> None:
         self._session = session
         self._eye: Watching | None = eye
         # The source `none` never fails and never delivers: with it alone nobody is watched.
         self._bands: ImuSource | None = None if isinstance(bands, NoImu) else bands
-        self._period_ns = round(NS_PER_S / tick_hz)
+        self._period_ns = min(round(NS_PER_S / tick_hz), look_ns or NS_PER_S)
         self._clock = clock
         self._sleep = sleep
         self._failures = 0
