@@ -13,7 +13,7 @@ from device.drivers.imu_virtual import VirtualImu
 from device.errors import BundleError, DriverError, EndOfStream, ExerciseError, EyeError, SpotterError
 from device.messages import NS_PER_S, Coached, Estimate, ImuBatch, Pose, Sensed
 from device.runtime.core import Core
-from device.runtime.live import RESTART_AFTER_S, LiveRunner, build_core, play, repeat
+from device.runtime.live import LOOK_NS, RESTART_AFTER_S, LiveRunner, build_core, play, repeat
 from device.runtime.recording import Recorder, read_recording
 from device.runtime.session import RecordingSink, Session
 from device.runtime.summary import SetCollector, as_json
@@ -110,6 +110,14 @@ def live(eye: ScriptedEye, bands: ImuSource, seconds: float) -> tuple[Ledger, li
     runner = LiveRunner(Session(core, []), eye, bands, HZ, clock=clock, sleep=clock.sleep)
     # A little less, because the period of 30 Hz is no whole number of ns.
     return core, list(runner.run(clock() + round(seconds * NS_PER_S) - 1000))
+
+
+def test_an_appliance_looks_more_often_than_once_a_tick() -> None:
+    clock, core = Clock(), Ledger()
+    bands = ScriptedBands([batch(i) for i in range(9999)])
+    runner = LiveRunner(Session(core, []), ScriptedEye([]), bands, HZ, clock=clock, sleep=clock.sleep, look_ns=LOOK_NS)
+    steps = list(runner.run(clock() + NS_PER_S - 1000))
+    assert len(steps) == len(core.times) == len(core.sensed) == NS_PER_S // LOOK_NS
 
 
 def test_played_messages_move_time_to_the_newest_of_them() -> None:

@@ -94,7 +94,10 @@ class FastPath:
         rates: NDArray[np.float64] = np.linalg.norm(turning, axis=1)
         shown: list[Shown] = []
         for t_ns, rate, along in zip(batch.times_ns.tolist(), rates.tolist(), turning[:, 0].tolist(), strict=True):
-            if not math.isfinite(rate) or t_ns <= limb.t_ns:
+            if not math.isfinite(rate):
+                limb.rate = limb.twist = math.nan
+                continue
+            if t_ns <= limb.t_ns:
                 continue
             twist = abs(along)
             before, now = {"rate": limb.rate, "twist": limb.twist}, {"rate": rate, "twist": twist}
