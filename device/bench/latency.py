@@ -221,6 +221,11 @@ def simulated_rows(config: Config, bundle: Bundle, seed: int, sessions: int, on_
     return judged(felt, said)
 
 
+def session_count(sessions: int) -> int:
+    """How often `simulated_rows` calls its `on_session`."""
+    return 2 * sessions * len(EXERCISES[:-1])
+
+
 def judged(felt: BandsPath, said: Decisions) -> list[Row]:
     """The rows of what was found."""
     return [

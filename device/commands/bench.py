@@ -76,6 +76,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     part.set_defaults(run=_radio)
 
 
+    text = "Being on time: motion to motor command, frame to voice (in real time), error to cue. Wants an idle machine."
+    part = parts.add_parser("latency", help=text, description=text, epilog="example: spotter bench latency --sessions 1 --json")
+    part.add_argument("--seed", type=int, default=0, metavar="N", help="seed of trainees and radios (default 0)")
+    part.add_argument("--sessions", type=_count, default=2, metavar="N", help="sessions of each exercise (default 2)")
+    part.add_argument("--plays", type=_count, default=3, metavar="N", help="how often the film plays, 30 s each (default 3)")
+    part.add_argument("--config", metavar="FILE", help="settings file (TOML)")
+    rows.add_arguments(part)
+    part.set_defaults(run=_latency)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError("must be 1 to 1000")
+    return value
+
+
 def _minutes(text: str) -> float:
     value = float(text)
     if not 0.2 <= value <= 600:
@@ -208,6 +225,20 @@ def _time(args: argparse.Namespace) -> int:
         measured = clock_rows(args.seed, args.seconds, lambda: step("bands' clocks"))
         measured += offset_rows(args.seed, lambda: step("camera against bands"))
         measured += coached_rows(config, bundle, args.seed, lambda: step("coached sessions"))
+    return rows.show(rows.report(measured, seed=args.seed, bundle=bundle.version), args)
+
+
+def _latency(args: argparse.Namespace) -> int:
+    from device.bench.camera_path import camera_rows, film_seconds
+    from device.bench.latency import session_count, simulated_rows
+    from device.config import load_config
+    from device.runtime.live import config_bundle
+
+    config = load_config(args.config)
+    bundle = config_bundle(config)
+    with _progress(session_count(args.sessions) + film_seconds(args.seed) + args.plays) as step:
+        measured = camera_rows(config, bundle, args.seed, args.plays, step)
+        measured += simulated_rows(config, bundle, args.seed, args.sessions, step)
     return rows.show(rows.report(measured, seed=args.seed, bundle=bundle.version), args)
 
 
