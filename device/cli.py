@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status: 1 after an error of Spotter's, 130 after Ctrl-C, 143 after SIGTERM."""
-    # The core's matrices are small: NumPy's other threads would only wait for work, in a busy loop that doubles its cost.
+    # NumPy reads it when it is first imported. Its matrices are tiny here: a second thread waits for work in a busy loop.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     args = build_parser().parse_args(argv)
     reports = _Reports(logging.WARNING)

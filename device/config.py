@@ -130,6 +130,7 @@ class CoachConfig:
     summary: bool = setting(True, "Say a summary at the end of a set.")
     voice: bool = setting(True, "Correct by voice.")
     haptics: bool = setting(True, "Correct by vibration.")
+    fast_path: bool = setting(True, "Vibrate at once for what the bands show by themselves, without waiting for the camera.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,10 @@ class StoreConfig:
 
 @dataclass(frozen=True, slots=True)
 class BudgetConfig:
-    """Time that each section of the pipeline may take."""
+    """Time that each section of the pipeline may take, and the whole of it (docs/latency.md).
+
+    `haptic_ms` holds the bands' fast path, `voice_ms` everything from the camera to the voice.
+    """
 
     camera_ms: float = setting(15.0, "Reading (or rendering) a frame.", unit="ms", low=0.1, high=1000)
     pose_ms: float = setting(60.0, "Finding the landmarks in a frame.", unit="ms", low=0.1, high=1000)
@@ -157,6 +161,18 @@ class BudgetConfig:
     features_ms: float = setting(1.0, "Node features of a tick.", unit="ms", low=0.1, high=1000)
     model_ms: float = setting(2.0, "The model step of a tick.", unit="ms", low=0.1, high=1000)
     coach_ms: float = setting(2.0, "Stages, repetitions, deviation and cues of a tick.", unit="ms", low=0.1, high=1000)
+    bands_ms: float = setting(1.0, "Judging new samples of the bands by themselves.", unit="ms", low=0.1, high=1000)
+    haptic_ms: float = setting(80.0, "The whole from a band's sample to the motor command.", unit="ms", low=1, high=5000)
+    voice_ms: float = setting(
+        250.0, "The whole from the deciding tick to the first sample of the voice.", unit="ms", low=1, high=5000
+    )
+
+    def wholes(self) -> dict[str, tuple[str, ...]]:
+        """The budgets of wholes, each with the sections that it contains."""
+        return {
+            "voice_ms": ("camera_ms", "pose_ms", "align_ms", "features_ms", "model_ms", "coach_ms"),
+            "haptic_ms": ("bands_ms",),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +230,7 @@ def load_config(path: Path | str | None = None) -> Config:
 def config_from(data: dict[str, Any], source: str = "config") -> Config:
     """Settings from a nested mapping; raises ConfigError like `load_config`."""
     config: Config = _build(Config, data, source, "")
+    _check_budget(config.budget, source)
     return config
 
 
@@ -233,6 +250,24 @@ def settings(config: Config) -> Iterator[Setting]:
             m = f.metadata
             yield Setting(
                 f"{section.name}.{f.name}", getattr(node, f.name), m["description"], m["unit"], m["low"], m["high"], m["choices"]
+            )
+
+
+def _check_budget(budget: BudgetConfig, source: str) -> None:
+    """Raises ConfigError where a section may take longer than the whole that contains it, or all of them together."""
+    for whole, parts in budget.wholes().items():
+        limit = getattr(budget, whole)
+        times = {part: getattr(budget, part) for part in parts}
+        longest = max(times, key=lambda part: times[part])
+        if times[longest] > limit:
+            raise ConfigError(
+                f"{source}: budget.{longest} = {times[longest]:g} is more than budget.{whole} = {limit:g}, which contains it. "
+                f"Lower the one or raise the other."
+            )
+        if sum(times.values()) > limit:
+            raise ConfigError(
+                f"{source}: the sections that budget.{whole} = {limit:g} contains take {sum(times.values()):g} ms together, "
+                f"budget.{longest} = {times[longest]:g} the most of it. Lower it or raise the whole."
             )
 
 

@@ -202,7 +202,7 @@ class Cue:
 
     `kind`: correction, praise, summary or notice. `joint` and `sign` (+1, -1) name what is corrected or praised, empty
     and 0 in the others; `exercise` is `none` in a notice. `prompts`: names of the voice files, said in order. `bands`: indices
-    that vibrate.
+    that vibrate. `cause_ns`: sensor time of the sample that crossed the threshold; 0 where none did (praise, summary, notice).
     """
 
     t_ns: int
@@ -216,36 +216,59 @@ class Cue:
     deviation_rad: float
     bands: tuple[int, ...]
     intensity: float
+    cause_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Vibration:
-    """A bounded vibration of one band. `intensity`: 0..1."""
+    """A bounded vibration of one band. `intensity`: 0..1. `cause_ns`: as in its cue. `path`: form, what the skeleton shows, or
+    bands, what the bands show by themselves."""
 
     t_ns: int
     seq: int
     band: int
     intensity: float
     duration_ns: int
+    cause_ns: int = 0
+    path: str = "form"
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Prompts to be said one after the other, starting as soon as the speaker is free."""
+    """Prompts to be said one after the other, starting as soon as the speaker is free. `cause_ns`: as in its cue."""
 
     t_ns: int
     seq: int
     prompts: tuple[str, ...]
     text: str
+    cause_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StageTiming:
-    """How long one section of the pipeline took for one tick or frame. `section`: a name from `config.Budget`."""
+    """When one section of the pipeline worked on one datum, and how long. `t_ns`: the datum's. `section`: a key of
+    `config.BudgetConfig` without its `_ms`. `start_ns`: host time at which it began."""
 
     t_ns: int
     section: str
     duration_ns: int
+    start_ns: int = 0
+
+    @property
+    def end_ns(self) -> int:
+        """Host time at which it was done."""
+        return self.start_ns + self.duration_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """The ladder went from rung `before` to rung `level` (0 is full service), in words `rung`, because of `reason`."""
+
+    t_ns: int
+    before: int
+    level: int
+    rung: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from device.config import BudgetConfig
-from device.messages import Cue, Deviation, ServiceChanged, ServiceState, Stage, StageTiming
+from device.messages import Cue, Degraded, Deviation, ServiceChanged, ServiceState, Stage, StageTiming
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -57,6 +57,8 @@ class Screen:
 
     def __init__(self, budget: BudgetConfig, *, title: str = "", quiet: bool = False, stream: TextIO | None = None) -> None:
         self._budgets_ms = {f.name.removesuffix("_ms"): float(getattr(budget, f.name)) for f in fields(budget)}
+        # The skeleton's way to the motor has the voice's budget: they say the same at the same time.
+        self._budgets_ms["form_haptic"] = budget.voice_ms
         self._durations_ms: dict[str, deque[float]] = {name: deque(maxlen=REMEMBERED) for name in self._budgets_ms}
         self._title = title
         self._quiet = quiet
@@ -65,6 +67,7 @@ class Screen:
         self._shown_s = -math.inf
         self._cue = ""
         self._without: dict[str, ServiceState] = {}
+        self._degraded: Degraded | None = None
 
     def __enter__(self) -> Self:
         if not self._quiet and self._stream.isatty():
@@ -79,7 +82,7 @@ class Screen:
         self.close()
 
     def receive(self, message: Heard) -> None:
-        """Remember the last cue, and what does not work."""
+        """Remember the last cue, what does not work, and what was given up to keep the budget."""
         if isinstance(message, Cue):
             self._cue = message.text
         elif isinstance(message, ServiceChanged):
@@ -87,6 +90,8 @@ class Screen:
                 self._without.pop(message.service, None)
             elif message.state is not ServiceState.STARTING:
                 self._without[message.service] = message.state
+        elif isinstance(message, Degraded):
+            self._degraded = message if message.level else None
 
     def close(self) -> None:
         """Leave the last picture on the terminal."""
@@ -137,6 +142,7 @@ class Screen:
             f'"{self._cue}"' if self._cue else "",
             f"without {', '.join(self._without)}" if self._without else "",
             f"over budget: {', '.join(over)}" if over else "",
+            f"slowed down: {self._degraded.rung} ({self._degraded.reason})" if self._degraded is not None else "",
         ]
         return "  ".join(part for part in parts if part)
 
@@ -159,6 +165,8 @@ class Screen:
             ("time", f"{_clock(elapsed_s)}{' of ' + _clock(total_s) if total_s else ''}"),
         ):
             state.add_row(Text(label, style="dim"), value)
+        if self._degraded is not None:
+            state.add_row(Text("slowed down", style="dim"), Text(f"{self._degraded.rung}: {self._degraded.reason}", style="red"))
         if total_s:
             state.add_row("", ProgressBar(total=total_s, completed=min(elapsed_s, total_s), width=24))
         sections = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

@@ -51,7 +51,7 @@ class Stream:
 
     def _pack(self):
         sampler = self._sampler
-        n = protocol.samples_per_packet(sampler.rate_hz)
+        n = protocol.samples_per_packet(sampler.rate_hz, self._link.mtu)
         if sampler.waiting < n:
             return False
         flags = self._flags() | (protocol.FLAG_OVERFLOW if sampler.take_overflow() else 0)

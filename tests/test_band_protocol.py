@@ -117,9 +117,15 @@ def test_a_packet_is_one_notification_at_the_wanted_mtu_at_every_rate() -> None:
     size = protocol.notification_size(protocol.WANTED_MTU)
     for rate_hz in protocol.RATES_HZ:
         n = protocol.samples_per_packet(rate_hz)
-        assert n / rate_hz == pytest.approx(0.08)
+        assert n / rate_hz == pytest.approx(0.04)
         assert protocol.fragment_count(protocol.HEADER_SIZE + n * protocol.SAMPLE_SIZE, size) == 1
     assert size >= protocol.MAX_PACKET
+
+
+def test_a_packet_that_would_go_in_parts_waits_for_80_ms_of_samples() -> None:
+    assert [protocol.samples_per_packet(rate_hz, 23) for rate_hz in protocol.RATES_HZ] == [4, 8, 16]
+    assert protocol.samples_per_packet(100, 64) == 8
+    assert protocol.samples_per_packet(100, 65) == 4
 
 
 def test_parts_that_come_twice_in_a_row_count_once() -> None:

@@ -80,6 +80,24 @@ def test_a_folder_adds_and_replaces(squat):
     assert set(load_exercises(squat.parent)) == {*ALL, "deep_squat"}
 
 
+def test_what_the_bands_are_judged_by_is_read_in_radians():
+    fast, caving = ALL["squat"].band_cues
+    assert (fast.error, fast.measure, fast.bands, fast.text) == ("too_fast", "rate", "wrist", "Slower")
+    assert fast.limit == pytest.approx(np.radians(240))
+    # The same error as the skeleton's.
+    assert caving.error in {cue.error for cue in ALL["squat"].cues}
+    uneven = ALL["jumping_jack"].band_cues[-1]
+    assert (uneven.measure, uneven.limit) == ("asymmetry", 1.6)
+    assert uneven.floor == pytest.approx(np.radians(170))
+
+
+def test_an_exercise_may_leave_the_bands_alone(squat):
+    text = squat.read_text()
+    start, end = text.index("[[band_cues]]"), text.index("[motion]")
+    squat.write_text(text[:start] + text[end:])
+    assert load_exercise(squat).band_cues == ()
+
+
 def test_only_enabled_exercises_are_loaded():
     assert set(load_exercises(enabled=["lunge", "squat"])) == {"lunge", "squat"}
     with pytest.raises(ExerciseError, match=r"'lunges'.*Did you mean lunge\?"):
@@ -100,6 +118,13 @@ def test_only_enabled_exercises_are_loaded():
         ('"left_knee"', '"left_kne"', r"joints has 'left_kne'\. Did you mean left_knee\?"),
         ("stage_ends = [0.36, 0.64]", "stage_ends = 0.36", r"stage_ends must be a list of numbers"),
         ("[tolerance]", "[tolerance", "not valid TOML"),
+        ("[[band_cues]]", "[[band_cuse]]", r"unknown key band_cuse\. Did you mean band_cues\?"),
+        ('measure = "rate"', 'measure = "rates"', r"band_cues\[0\]\.measure has 'rates'\. Did you mean rate\?"),
+        ("limit = 240", "limit = 2", r"band_cues\[0\]\.limit = 2 is out of range; it must be 5 to 2000"),
+        ("limit = 240", "limit = 240\nfloor = 60", r"unknown key band_cues\[0\]\.floor"),
+        ('measure = "rate"', 'measure = "asymmetry"', r"band_cues\[0\]\.floor is missing"),
+        ('text = "Slower"\n', "", r"band_cues\[0\]\.text is missing"),
+        ('error = "too_fast"', 'error = "knees_caving_in"', r"band_cues\[1\]\.error = 'knees_caving_in' is there twice"),
         ("lead = [\n", "lead = [\n    1.0,\n", r"curves\.\w+\.lead has 42 values"),
     ],
 )

@@ -59,6 +59,9 @@ def test_each_pose_comes_with_the_times_that_camera_and_pose_took() -> None:
         poses = [eye.next() for _ in range(2)]
     assert [(t.section, t.t_ns) for t in timings[:4]] == [(s, p.t_ns) for p in poses for s in ("camera", "pose")]
     assert all(0 < t.duration_ns < 10**10 for t in timings)
+    began_ns = time.monotonic_ns() - 60 * 10**9
+    assert all(began_ns < t.start_ns < t.end_ns < time.monotonic_ns() for t in timings)
+    assert all(camera.end_ns <= pose.start_ns for camera, pose in zip(timings[::2], timings[1::2], strict=True))
 
 
 def test_what_leaves_the_eye_is_too_small_for_a_picture() -> None:
@@ -124,6 +127,47 @@ def test_live_poses_are_the_newest_and_asking_never_waits() -> None:
     assert np.all(np.diff([p.seq for p in poses]) >= 1)
     # No processor here finds 120 poses a second: some frames must have been passed over rather than queued.
     assert poses[-1].seq - poses[0].seq > len(poses) - 1
+
+
+def test_a_live_eye_looks_at_every_third_frame_when_told_so_and_still_after_a_restart(tmp_path: Path) -> None:
+    camera = CameraConfig(type="file", device=str(video(tmp_path)))
+    with Eye(EyeSpec(camera)) as eye:
+        eye.look_at(3)
+        for _ in range(2):
+            eye.start()
+            seen = []
+            with contextlib.suppress(EndOfStream):
+                while len(seen) < 6:
+                    seen += [pose.seq for pose in eye.poses()]
+                    time.sleep(0.01)
+            # One that was read before the command came may be among them.
+            assert np.all(np.diff(seen[1:]) % 3 == 0), seen
+        eye.look_at(1)
+        seen = []
+        with contextlib.suppress(EndOfStream):
+            while len(seen) < 8:
+                seen += [pose.seq for pose in eye.poses()]
+                time.sleep(0.01)
+        assert np.any(np.diff(seen) % 3 != 0)
+
+
+def test_another_size_is_taken_from_the_next_start_on() -> None:
+    with Eye(EyeSpec(CAMERA, virtual=SUBJECT, lockstep=True)) as eye:
+        assert eye.next().width == 320
+        eye.use(CameraConfig(type="virtual", width=160, height=120))
+        assert eye.next().width == 320
+        eye.start()
+        assert eye.next().width == 160
+
+
+def video(folder: Path) -> Path:
+    """Twelve seconds of nothing at 30 Hz."""
+    path = folder / "grey.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (128, 96))
+    for _ in range(360):
+        writer.write(np.full((96, 128, 3), 90, np.uint8))
+    writer.release()
+    return path
 
 
 def test_an_eye_that_is_killed_is_an_error_and_can_be_started_again(eye: Eye) -> None:

@@ -367,7 +367,7 @@ def test_on_a_serial_line_the_same_band_talks_in_frames_and_leaves_the_radio_off
     central = run(scene, Central(wired=True))
     assert protocol.decode_answer(frames[0][1]).status == protocol.OK
     packets = [protocol.decode_packet(body) for kind, body in frames if kind == protocol.FRAME_PACKET]
-    assert len(packets) * 8 > 2.5 * 104
+    assert sum(packet.n for packet in packets) > 2.5 * 104
     assert reader.dropped == 0
     assert_unbroken(packets)
     assert errors_ms(central, packets).max() < 0.3

@@ -81,9 +81,9 @@ def test_doubled_callbacks_change_nothing_but_a_count(path):
 
 def test_lost_notifications_are_counted(path):
     with air(path, make_band(), seed=1) as radio, source(radio, path) as imu:
-        read_until(imu, all_of(0))
+        batches = read_until(imu, all_of(0))
         radio.link.notification_loss = 0.3
-        batches = read_for(imu, 2.0)
+        read_for(imu, 2.0, batches)
         radio.link.notification_loss = 0.0
         read_for(imu, 0.3, batches)
         seen = numbers(batches, 0)

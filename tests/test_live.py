@@ -15,7 +15,7 @@ from device.messages import NS_PER_S, Coached, Estimate, ImuBatch, Pose, Sensed,
 from device.runtime.background import Inline
 from device.runtime.core import Core
 from device.runtime.live import build_core, play, repeat
-from device.runtime.live_runner import LiveRunner, Watch
+from device.runtime.live_runner import LOOK_NS, LiveRunner, Watch
 from device.runtime.recording import Recorder, read_recording
 from device.runtime.services import services, watched
 from device.runtime.session import RecordingSink, Session
@@ -131,6 +131,12 @@ def live(eye: ScriptedEye, bands: ImuSource | None, seconds: float) -> tuple[Led
     runner = LiveRunner(Session(core, []), watch(eye, bands), HZ, clock=clock, sleep=clock.sleep)
     # A little less, because the period of 30 Hz is no whole number of ns.
     return core, list(runner.run(clock() + round(seconds * NS_PER_S) - 1000))
+
+
+def test_an_appliance_looks_more_often_than_once_a_tick() -> None:
+    clock, core = Clock(), Ledger()
+    runner = LiveRunner(Session(core, []), watch(ScriptedEye(clock, [])), HZ, look_ns=LOOK_NS, clock=clock, sleep=clock.sleep)
+    assert len(list(runner.run(clock() + NS_PER_S - 1000))) == len(core.times) == NS_PER_S // LOOK_NS
 
 
 def of(core: Ledger, kind: type) -> list[Sensed]:

@@ -81,8 +81,8 @@ def test_samples_arrive_whole_and_in_order():
             await asyncio.sleep(0.6)
         packets = [protocol.decode_packet(data) for _, data in central.packets]
         assert len(packets) >= 4
-        assert np.all(np.diff([packet.seq for packet in packets]) == 8)
-        assert all(packet.session == 101 and packet.n == 8 for packet in packets)
+        assert np.all(np.diff([packet.seq for packet in packets]) == 4)
+        assert all(packet.session == 101 and packet.n == 4 for packet in packets)
 
     run(go, band(encrypted=False))
 
@@ -183,7 +183,7 @@ def test_a_short_outage_delays_and_a_long_one_parts():
             await radio.across(radio.outage(worn, 0.3))
             await asyncio.sleep(0.3)
             sequence = [protocol.decode_packet(data).seq for _, data in central.packets]
-            assert np.all(np.diff(sequence) == 8)
+            assert np.all(np.diff(sequence) == 4)
             assert not central.parted.is_set()
             radio.start(radio.outage(worn, 1.0))
             began = time.monotonic()

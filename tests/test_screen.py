@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import pytest
 
 from device.config import BudgetConfig
-from device.messages import Cue, Deviation, ServiceChanged, ServiceState, Stage, StageTiming
+from device.messages import Cue, Degraded, Deviation, ServiceChanged, ServiceState, Stage, StageTiming
 from device.screen import Screen
 
 
@@ -69,6 +69,34 @@ def test_on_a_terminal_everything_is_in_the_picture() -> None:
     for part in ("demo, seed 7", "squat", "execution", "4", "left knee -11°", "Knees out", "pose", "42.00", "60 ms"):
         assert part in shown
     assert shown.endswith(("\x1b[?25h", "\x1b[?25h\n"))
+
+
+def test_corrections_are_shown_with_their_end_to_end_budget() -> None:
+    stream = Terminal()
+    with Screen(BudgetConfig(), stream=stream) as screen:
+        screen.timing(StageTiming(0, "haptic", 95_000_000))
+        screen.timing(StageTiming(0, "form_haptic", 130_000_000))
+        screen.timing(StageTiming(0, "voice", 140_000_000))
+        screen.update(At(), elapsed_s=3)
+    for part in ("haptic", "95.00", "80 ms", "form_haptic", "130.00", "voice", "140.00", "250 ms"):
+        assert part in stream.getvalue()
+
+
+def test_what_was_given_up_is_shown_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("device.screen.time.monotonic", lambda: now[0])
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        with Screen(BudgetConfig(), stream=stream) as screen:
+            screen.receive(Degraded(1, 0, 1, "every second frame", "pose took 90 ms"))
+            screen.update(At(), elapsed_s=1)
+            shown = len(stream.getvalue())
+            screen.receive(Degraded(9, 1, 0, "full", "there was room for 10 s"))
+            now[0] += 2
+            screen.update(At(), elapsed_s=3)
+        assert "slowed down" in stream.getvalue()[:shown]
+        assert "every second frame" in stream.getvalue()[:shown]
+        assert "slowed down" not in stream.getvalue()[shown:]
 
 
 def test_quiet_prints_nothing() -> None:

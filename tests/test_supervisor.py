@@ -185,6 +185,24 @@ class TestAskedForLess:
         assert shell.state("eye") is RUNNING
         assert shell.step(0.1) == [Order("eye", STOP)]
 
+    def test_what_is_started_anew_on_purpose_has_its_time_and_did_not_fail(self) -> None:
+        shell = running(EYE)
+        shell.sends.clear()
+        shell.supervisor.renewed("eye", shell.now_ns)
+        shell.step(30)
+        assert shell.state("eye") is STARTING
+        assert not shell.supervisor.has_failed("eye")
+        shell.sends.add("eye")
+        shell.step(0.1)
+        assert shell.state("eye") is RUNNING
+
+    def test_what_does_not_come_back_from_it_is_started_again(self) -> None:
+        shell = running(EYE)
+        shell.sends.clear()
+        shell.supervisor.renewed("eye", shell.now_ns)
+        shell.step(EYE.start_s + 1)
+        assert shell.supervisor.has_failed("eye")
+
     def test_what_opens_while_nothing_is_asked_for_is_not_blamed_for_bringing_nothing(self) -> None:
         shell = Shell(EYE)
         shell.step()

@@ -91,9 +91,16 @@ class Packet:
         self.n = len(samples) // SAMPLE_SIZE
 
 
-def samples_per_packet(rate_hz: int) -> int:
-    """Samples that a band collects for one packet: 80 ms worth, so that a packet never waits longer than that."""
-    return rate_hz * 8 // 100
+def samples_per_packet(rate_hz: int, mtu: int = WANTED_MTU) -> int:
+    """Samples that a band collects for one packet: 40 ms worth, or 80 ms worth where the MTU is so small that even those would go
+    in parts.
+
+    30 ms would keep step with a connection interval of 30 ms, so that every packet waits as long as the one before, and nothing
+    would tell that wait from the clock's offset.
+    """
+    quick = rate_hz * 4 // 100
+    whole = HEADER_SIZE + quick * SAMPLE_SIZE <= notification_size(mtu)
+    return quick if whole else rate_hz * 8 // 100
 
 
 def pack_header_into(
@@ -179,7 +186,7 @@ def fragment_count(length: int, size: int) -> int:
 
 def rate_fits(rate_hz: int, mtu: int) -> bool:
     """Whether every sample gets through at this rate and MTU. All rates do from an MTU of 31 on, and 50 and 100 Hz at 23."""
-    n = samples_per_packet(rate_hz)
+    n = samples_per_packet(rate_hz, mtu)
     return fragment_count(HEADER_SIZE + n * SAMPLE_SIZE, notification_size(mtu)) * rate_hz <= MAX_FRAGMENTS_PER_S * n
 
 

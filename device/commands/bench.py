@@ -91,6 +91,18 @@ PARTS = (
         (seed("the virtual trainee"), seconds(30, "how much of the session is measured, s"), CONFIG),
     ),
     Part(
+        "latency",
+        "on_time",
+        "Being on time: motion to motor command, frame to voice (in real time), error to cue. Wants an idle machine.",
+        (
+            seed("trainees and radios"),
+            Option("--sessions", "N", "sessions of each exercise", whole(1), 2),
+            Option("--plays", "N", "how often the film plays, 30 s each", whole(1), 3),
+            CONFIG,
+        ),
+        example="--sessions 1 --json",
+    ),
+    Part(
         "time",
         "clocks",
         "The one clock: errors of the bands' times and of the camera's offset, and what they are worth; in simulated time.",

@@ -60,11 +60,15 @@ class Source:
 
 
 def run(args: argparse.Namespace) -> int:
+    from device.drivers.haptic_virtual import VirtualHaptic
+    from device.drivers.speaker_none import SilentSpeaker
     from device.report.folder import ReportFolder
     from device.report.needs import require_report
+    from device.runtime.latency import LatencyMeter
     from device.runtime.live import build_core, config_bundle
     from device.runtime.offset_file import offset_of
     from device.runtime.recording import read_recording
+    from device.runtime.session import HapticSink, VoiceSink
     from device.runtime.summary import SetCollector, as_json
     from device.runtime.sync import UNKNOWN
     from device.screen import Screen
@@ -83,14 +87,22 @@ def run(args: argparse.Namespace) -> int:
         source = _source(args, recording, config, stack, screen)
         offset = offset_of(recording.meta.extra) if recording is not None else UNKNOWN
         core = build_core(config, source.start_ns, bundle=bundle, on_timing=screen.timing, offset=offset)
+        meter = LatencyMeter(config.budget, on_timing=screen.timing)
+        haptic = stack.enter_context(VirtualHaptic(config.haptic))
+        # Where no voice is written, what is said takes its time all the same.
+        outputs: list[Sink] = [HapticSink(haptic, meter)]
         files = None
         if folder is not None:
             _prepare(folder, args.video)
             # On Ctrl-C too: what was found so far.
-            stack.callback(lambda: folder.write_result(as_json(collector.sets, source.start_ns)))
+            stack.callback(lambda: folder.write_result(as_json(collector.sets, source.start_ns) | {"latency": meter.as_json()}))
             files = stack.enter_context(_files(folder, config, core, source, screen, film=not args.no_film))
-        _watch(source, core, [collector, screen], files, screen)
-    found = as_json(collector.sets, source.start_ns)
+            outputs += files.sinks(meter)
+        else:
+            outputs.append(VoiceSink(stack.enter_context(SilentSpeaker(config.speaker)), meter))
+        _watch(source, core, [collector, screen, *outputs], files, screen)
+    meter.report()
+    found = as_json(collector.sets, source.start_ns) | {"latency": meter.as_json()}
     if args.json:
         print(json.dumps(found))
         return 0
@@ -105,8 +117,7 @@ def _watch(source: Source, core: Core, sinks: list[Sink], files: SessionFiles | 
     from device.runtime.live import repeat
     from device.runtime.session import Session
 
-    made = files.sinks() if files is not None else []
-    with screen, Session(core, [*sinks, *made]) as session:
+    with screen, Session(core, sinks) as session:
         for now_ns in repeat(session, source.events):
             if files is not None:
                 files.show(core)

@@ -7,11 +7,11 @@ import json
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from device.messages import StageTiming
     from device.runtime.summary import SetCollector
-    from device.runtime.supervisor import Supervisor
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,7 +52,10 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
     from device.messages import NS_PER_S
     from device.runtime import live
     from device.runtime.background import Threads
-    from device.runtime.live_runner import LiveRunner, Watch
+    from device.runtime.ladder import Ladder
+    from device.runtime.laddered_eye import LadderedEye
+    from device.runtime.latency import LatencyMeter
+    from device.runtime.live_runner import LOOK_NS, LiveRunner, Watch
     from device.runtime.notify import from_environment
     from device.runtime.offset_file import load_offset, save_offset
     from device.runtime.services import services, watched
@@ -68,23 +71,40 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
     screen = Screen(config.budget, title=f"spotter, {config.store.trainee}", quiet=args.json)
     collector = SetCollector()
     supervisor, background = Supervisor(services(config, watched(config))), Threads()
+    meter = LatencyMeter(config.budget, clock=time.monotonic_ns, on_timing=screen.timing)
+    ladder = Ladder(config.budget, without_camera=config.imu.type != "none")
     start_ns = 0
+
+    def timing(taken: StageTiming) -> None:
+        screen.timing(taken)
+        ladder.timing(taken)
+
+    def show() -> None:
+        meter.report()
+        parts = {
+            "latency": meter.as_json(),
+            "ladder": ladder.as_json(start_ns),
+            "services": supervisor.report(time.monotonic_ns()),
+        }
+        _show(collector, parts, start_ns, args.json)
+
     try:
         with ExitStack() as stack:
             check = stack.enter_context(between_steps())
             notifier = from_environment()
             stack.callback(notifier.close)
             bands = live.make_bands(config)
-            watch = stack.enter_context(Watch(live.make_eye(config, on_timing=screen.timing), bands, supervisor, background))
+            eye = LadderedEye(live.make_eye(config, on_timing=timing), ladder, config.camera, supervisor)
+            watch = stack.enter_context(Watch(eye, bands, supervisor, background))
             # The eye takes longest: it loads while the model does.
             watch.begin()
             bundle = live.config_bundle(config)
             watch.wait(notifier, check=check)
             start_ns = watch.start_ns(time.monotonic_ns())
             offset = load_offset(config.store.path)
-            core = live.build_core(config, start_ns, bundle=bundle, on_timing=screen.timing, offset=offset)
+            core = live.build_core(config, start_ns, bundle=bundle, on_timing=timing, offset=offset)
             stack.callback(lambda: save_offset(config.store.path, core.camera_offset))
-            kept = live.outputs(config, bundle, args.command, start_ns, supervisor, background, bands)
+            kept = live.outputs(config, bundle, args.command, start_ns, supervisor, background, bands, meter)
             if recording is not None:
                 recorder = live.open_recorder(recording, config, bundle, start_ns, stack, offset=offset)
                 kept.append(live.kept_recording(recorder, supervisor, background))
@@ -93,22 +113,25 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
             session = stack.enter_context(Session(core, [collector, screen, *kept]))
             stack.callback(notifier.stopping)
             until_ns = None if args.duration is None else start_ns + round(args.duration * NS_PER_S)
-            runner = LiveRunner(session, watch, config.signals.tick_hz, others=kept, notifier=notifier, check=check)
+            eye.on_change = session.tell
+            runner = LiveRunner(
+                session, watch, config.signals.tick_hz, look_ns=LOOK_NS, others=kept, notifier=notifier, check=check
+            )
             for now_ns in runner.run(until_ns):
                 screen.update(core.progress, elapsed_s=(now_ns - start_ns) / NS_PER_S, total_s=args.duration or 0.0)
     except KeyboardInterrupt:
-        _show(collector, supervisor, start_ns, args.json)
+        show()
         raise
-    _show(collector, supervisor, start_ns, args.json)
+    show()
     return 0
 
 
-def _show(collector: SetCollector, supervisor: Supervisor, start_ns: int, machine: bool) -> None:
+def _show(collector: SetCollector, parts: dict[str, Any], start_ns: int, machine: bool) -> None:
     from device.commands.replay import print_sets
     from device.runtime.summary import as_json
 
-    found = as_json(collector.sets, start_ns)
+    found = as_json(collector.sets, start_ns) | parts
     if machine:
-        print(json.dumps(found | {"services": supervisor.report(time.monotonic_ns())}))
+        print(json.dumps(found))
     else:
         print_sets(found)

@@ -32,6 +32,7 @@ from device.rows import Report, Row, machine, report, row
 from device.runtime.bundle import MANIFEST, Bundle, sha256
 from device.runtime.core import Core
 from device.runtime.eye import Eye
+from device.runtime.latency import LatencyMeter
 from device.runtime.live import config_bundle
 from device.runtime.model import StepModel
 from device.runtime.parity import parity_rows
@@ -81,6 +82,7 @@ class _Run:
     book: LogBook
     files: SessionFiles
     collector: SetCollector
+    meter: LatencyMeter
     began_s: float
     now_ns: int = 0
 
@@ -136,7 +138,8 @@ def _prepare(config: Config, options: DemoOptions, screen: Screen) -> _Run:
     folder.prepare({"status": "running", "seed": options.seed})
     book = LogBook(bundle.classes, raw=model.raw)
     files = SessionFiles(folder, config, staging.exercises, book, screen.note)
-    return _Run(config, options, folder, bundle, staging, staging.trainee(), model, book, files, SetCollector(), began_s)
+    meter = LatencyMeter(config.budget, on_timing=screen.timing)
+    return _Run(config, options, folder, bundle, staging, staging.trainee(), model, book, files, SetCollector(), meter, began_s)
 
 
 def _session(run: _Run, screen: Screen) -> None:
@@ -154,7 +157,7 @@ def _session(run: _Run, screen: Screen) -> None:
         bands: ImuSource = worn if options.radio else VirtualImu(config.imu, trainee, seed=options.seed)
         stack.enter_context(bands)
         core = Core(config, run.model, trainee.exercises, 0, on_timing=screen.timing)
-        sinks: list[Sink] = [*run.files.sinks(), run.collector, ears, screen, *_outputs(run)]
+        sinks: list[Sink] = [*run.files.sinks(run.meter), run.collector, ears, screen, *_outputs(run)]
         session = stack.enter_context(Session(core, sinks))
         stack.enter_context(screen)
         realtime = options.realtime or options.radio
@@ -178,7 +181,7 @@ def _outputs(run: _Run) -> list[Sink]:
         extra={"seed": run.options.seed},
     )
     recorder = Recorder(folder.recording, meta)
-    return [HapticSink(haptic), StoreSink(store), RecordingSink(recorder)]
+    return [HapticSink(haptic, run.meter), StoreSink(store), RecordingSink(recorder)]
 
 
 def _truth(run: _Run) -> SessionTruth:
@@ -205,6 +208,7 @@ def _write_summary(run: _Run, status: str, rows: list[Row], truth: SessionTruth 
         bundle=run.bundle,
         duration_ns=run.now_ns,
         sets=run.collector.sets,
+        latency=run.meter.as_json(),
         rows=rows,
         truth=truth,
         cues=run.book.log().cues,

@@ -68,6 +68,10 @@ class Speaker(Driver):
     def say(self, prompts: tuple[str, ...], t_ns: int) -> int:
         """Queue prompts to start at `t_ns` or when the speaker is free. Returns when they will have been said (ns)."""
 
+    def begins_ns(self) -> int:
+        """When the first sample of the newest prompt comes out, planned as long as it hasn't; 0 where the driver doesn't know."""
+        return 0
+
     @abstractmethod
     def free_at_ns(self) -> int:
         """When all that was queued will have been said; 0 when nothing was."""
@@ -79,7 +83,7 @@ class Haptic(Driver):
     @abstractmethod
     def vibrate(self, band: int, intensity: float, duration_ns: int, t_ns: int) -> int:
         """Vibrate `band` (index into skeleton.BANDS) with `intensity` 0..1. Returns the granted duration (ns), 0 when
-        the duty is used up."""
+        the duty is used up, once the motor was given its command."""
 
     @abstractmethod
     def off(self) -> None:

@@ -31,6 +31,7 @@ class PromptQueue:
         self._waiting: deque[tuple[int, NDArray[np.int16]]] = deque()
         self._position = 0
         self._free_at_ns = 0
+        self._begins_ns = 0
 
     def put(self, sound: NDArray[np.int16], t_ns: int) -> int:
         """Queue (n,) int16 to begin at `t_ns` or when those before are over. Returns when it will be over (ns)."""
@@ -38,6 +39,7 @@ class PromptQueue:
             start_ns = max(t_ns, self._free_at_ns)
             self._free_at_ns = start_ns + len(sound) * NS_PER_S // RATE_HZ
             if len(sound):
+                self._begins_ns = start_ns
                 self._waiting.append((start_ns, sound))
             return self._free_at_ns
 
@@ -52,6 +54,9 @@ class PromptQueue:
                     at = max(at, (start_ns - t_ns) * RATE_HZ // NS_PER_S)
                     if at >= len(block):
                         return
+                    if len(self._waiting) == 1:
+                        # The newest prompt: now it is known when it really begins.
+                        self._begins_ns = t_ns + at * NS_PER_S // RATE_HZ
                 count = min(len(block) - at, len(sound) - self._position)
                 block[at : at + count] = sound[self._position : self._position + count]
                 at += count
@@ -63,6 +68,11 @@ class PromptQueue:
             if self._waiting and self._position:
                 left_ns = sum(len(sound) for _, sound in self._waiting) - self._position
                 self._free_at_ns = max(self._free_at_ns, t_ns + (len(block) + left_ns) * NS_PER_S // RATE_HZ)
+
+    def begins_ns(self) -> int:
+        """When the newest sound is first heard, planned until then; 0 when nothing was queued."""
+        with self._lock:
+            return self._begins_ns
 
     def free_at_ns(self) -> int:
         """When all that was queued will be over; 0 when nothing was."""
@@ -120,6 +130,9 @@ class AlsaSpeaker(Speaker):
             raise DriverError("The sound device stopped. Check that it is plugged in; the speaker has to be opened again.")
         sound = np.round(self._prompts.sentence(prompts) * self._config.volume).astype(np.int16)
         return self._queue.put(sound, max(t_ns, time.monotonic_ns() + self._latency_ns))
+
+    def begins_ns(self) -> int:
+        return self._queue.begins_ns()
 
     def free_at_ns(self) -> int:
         return self._queue.free_at_ns()

@@ -13,15 +13,19 @@ class SilentSpeaker(Speaker):
     def __init__(self, config: SpeakerConfig) -> None:
         self._language = config.language
         self._prompts = Prompts({}, {})
-        self._free_at_ns = 0
+        self._free_at_ns = self._begins_ns = 0
 
     def open(self) -> None:
         self._prompts = load_prompts(self._language)
-        self._free_at_ns = 0
+        self._free_at_ns = self._begins_ns = 0
 
     def say(self, prompts: tuple[str, ...], t_ns: int) -> int:
-        self._free_at_ns = max(t_ns, self._free_at_ns) + self._prompts.duration_ns(prompts)
+        self._begins_ns = max(t_ns, self._free_at_ns)
+        self._free_at_ns = self._begins_ns + self._prompts.duration_ns(prompts)
         return self._free_at_ns
+
+    def begins_ns(self) -> int:
+        return self._begins_ns
 
     def free_at_ns(self) -> int:
         return self._free_at_ns

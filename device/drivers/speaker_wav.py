@@ -34,7 +34,7 @@ class WavSpeaker(Speaker):
         self._start_ns = 0
         self._prompts = Prompts({}, {})
         self._samples = 0
-        self._free_at_ns = 0
+        self._free_at_ns = self._begins_ns = 0
         self._file = -1
 
     def open(self) -> None:
@@ -44,7 +44,7 @@ class WavSpeaker(Speaker):
         again = self._samples > 0 and self.path.exists()
         if not again:
             self._start_ns = time.monotonic_ns() if self._given_start_ns is None else self._given_start_ns
-            self._samples = self._free_at_ns = 0
+            self._samples = self._free_at_ns = self._begins_ns = 0
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if again else os.O_TRUNC)
             self._file = os.open(self.path, flags, 0o644)
@@ -67,8 +67,11 @@ class WavSpeaker(Speaker):
             self._append(sound.tobytes())
         except OSError as error:
             raise StoreError(f"{self.path}: can't be written any more ({error.strerror}). Make room on the disk.") from error
-        self._free_at_ns = self._time_ns(self._samples)
+        self._begins_ns, self._free_at_ns = self._time_ns(first), self._time_ns(self._samples)
         return self._free_at_ns
+
+    def begins_ns(self) -> int:
+        return self._begins_ns
 
     def free_at_ns(self) -> int:
         return self._free_at_ns

@@ -52,6 +52,23 @@ class CueRule:
 
 
 @dataclass(frozen=True, slots=True)
+class BandCue:
+    """One error that the bands show by themselves, felt at once without waiting for the camera (docs/latency.md).
+
+    `error`: a name; where a rule of the same error exists, it is that error. `measure`: rate, how fast the limb turns; twist, how
+    fast it turns about its own length; asymmetry, how many times faster one side moves than the other. `bands`: wrist or ankle.
+    `limit`: rad/s, or a ratio. `floor`: rad/s that the faster side has to move for asymmetry to mean anything. `text`: its words.
+    """
+
+    error: str
+    measure: str
+    bands: str
+    limit: float
+    text: str
+    floor: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Habit:
     """A named error that the virtual trainee may have. `parameter`: motion parameter it changes; `gain`: its change (motion
     parameter's unit) per rad of deviation of `joint`; `sizes`: (low, high) rad of deviation of `joint` that are drawn;
@@ -77,7 +94,7 @@ class Exercise:
     (right) side follows lead and the other one trail. `alternates`: successive repetitions change side.
     `curves`: {(joint kind, role): (41,) rad}. `tolerance`: {joint kind: rad}. `stage_ends`: phase at which beginning and
     execution end. `joints`: names of the joints that must be visible. `motion`: keyposes of the virtual trainee.
-    `model_class`: the model's class under which it is recognised.
+    `model_class`: the model's class under which it is recognised. `band_cues`: what the bands alone are judged by.
     """
 
     name: str
@@ -93,6 +110,7 @@ class Exercise:
     cues: tuple[CueRule, ...]
     habits: tuple[Habit, ...]
     motion: dict[str, Any]
+    band_cues: tuple[BandCue, ...] = ()
 
     def stage(self, phase: float) -> Stage:
         """Stage of the repetition at `phase` 0..1."""

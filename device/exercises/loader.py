@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Set
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.errors import ExerciseError
-from device.exercises.definition import CURVE_POINTS, CueRule, EntryPose, Exercise, Habit
+from device.exercises.definition import CURVE_POINTS, BandCue, CueRule, EntryPose, Exercise, Habit
 from device.messages import EXERCISES
 from device.skeleton import JOINT, JOINTS
 
@@ -23,9 +24,11 @@ SHAPES = ("hold", "peak", "start", "end")
 
 _TOP = {
     "name", "title", "model_class", "variants", "alternates", "stage_ends", "joints",
-    "entry", "tolerance", "cues", "habits", "motion", "curves",
+    "entry", "tolerance", "cues", "habits", "motion", "curves", "band_cues",
 }  # fmt: skip
 _CUE = {"error", "joint", "role", "sign", "phases", "prompt", "text", "bands", "praise", "priority"}
+_BAND_CUE = {"error", "measure", "bands", "limit", "floor", "text"}
+MEASURES = ("rate", "twist", "asymmetry")
 _HABIT = {"error", "joint", "sign", "parameter", "gain", "sizes", "shape", "sides", "also"}
 
 
@@ -63,7 +66,7 @@ def load_exercise(path: str | Path) -> Exercise:
 def exercise_from(data: dict[str, Any], source: str) -> Exercise:
     """An exercise from parsed TOML; `source` names it in errors."""
     top = _Table(data, source, "")
-    top.only(_TOP, optional={"alternates", "curves", "habits"})
+    top.only(_TOP, optional={"alternates", "curves", "habits", "band_cues"})
     name = top.text("name")
     model_class = top.choice("model_class", EXERCISES[:-1])
     variants = tuple(top.items("variants", str))
@@ -96,6 +99,7 @@ def exercise_from(data: dict[str, Any], source: str) -> Exercise:
         cues=tuple(_cue(table) for table in top.tables("cues")),
         habits=tuple(_habit(table) for table in top.tables("habits")),
         motion=top.table("motion").data,
+        band_cues=_band_cues(top),
     )
 
 
@@ -112,6 +116,32 @@ def _cue(table: _Table) -> CueRule:
         bands=table.choice("bands", ("wrist", "ankle")),
         praise=table.text("praise"),
         priority=int(table.number("priority", 0, 100)),
+    )
+
+
+def _band_cues(top: _Table) -> tuple[BandCue, ...]:
+    found: dict[str, BandCue] = {}
+    for table in top.tables("band_cues"):
+        cue = _band_cue(table)
+        if cue.error in found:
+            raise table.error("error", f"= {cue.error!r} is there twice; each has its own name")
+        found[cue.error] = cue
+    return tuple(found.values())
+
+
+def _band_cue(table: _Table) -> BandCue:
+    """Rates are degrees a second in the file."""
+    measure = table.choice("measure", MEASURES)
+    compares = measure == "asymmetry"
+    table.only(_BAND_CUE if compares else _BAND_CUE - {"floor"})
+    limit = table.number("limit", 1.1, 100.0) if compares else math.radians(table.number("limit", 5.0, 2000.0))
+    return BandCue(
+        error=table.text("error"),
+        measure=measure,
+        bands=table.choice("bands", ("wrist", "ankle")),
+        limit=limit,
+        text=table.text("text"),
+        floor=math.radians(table.number("floor", 5.0, 2000.0)) if compares else 0.0,
     )
 
 

@@ -19,6 +19,7 @@ from device.report.log import LogBook
 from device.report.plots import TrueAngles, plot_set
 from device.runtime.coach import threshold_rad
 from device.runtime.core import Core
+from device.runtime.latency import LatencyMeter
 from device.runtime.session import Sink, VoiceSink
 
 log = logging.getLogger(__name__)
@@ -56,10 +57,10 @@ class SessionFiles:
         if self._folder.film.is_file() and self._folder.voice.is_file():
             self.warn(add_sound(self._folder.film, self._folder.voice))
 
-    def sinks(self) -> list[Sink]:
-        """What the session needs among its sinks. Raises StoreError where the voice can't be written."""
+    def sinks(self, meter: LatencyMeter | None = None) -> list[Sink]:
+        """What the session needs among its sinks. `meter` measures the voice. Raises StoreError where it can't be written."""
         self._speaker.open()
-        return [self._book, self._hud, VoiceSink(self._speaker)]
+        return [self._book, self._hud, VoiceSink(self._speaker, meter)]
 
     def start_film(self, source: PictureSource, rate_hz: float) -> None:
         """Make a film of the pictures of `source`."""

@@ -18,6 +18,7 @@ from device.config import CoachConfig
 from device.exercises import CueRule, Exercise
 from device.messages import NS_PER_S, Cue, Repetition, SetEnded, Speech, Vibration
 from device.runtime.evidence import Window
+from device.runtime.fast_path import Shown
 from device.skeleton import BANDS
 from device.voice import Prompts
 
@@ -86,6 +87,7 @@ class Coach:
         self._said_now = False
         self._summary: tuple[int, Cue] | None = None
         self._notices: deque[Cue] = deque(maxlen=_NOTICES_KEPT)
+        self._felt_ns: int | None = None
 
     def set_started(self) -> None:
         """A new set: nothing of the one before is left to say."""
@@ -108,6 +110,25 @@ class Coach:
             return []
         joints = [w.joint for w in found if w.rule is worst.rule]
         return self._correct(t_ns, exercise, worst, joints)
+
+    def felt(self, exercise: Exercise, shown: Shown) -> list[Said]:
+        """A band showed an error by itself. Returns a vibration unless a prompt, or a vibration before it, is too near.
+
+        It says nothing and holds up no prompt: what it feels like is over before the skeleton shows anything.
+        """
+        t_ns, rule, band = shown.t_ns, shown.cue, shown.band
+        key = (exercise.name, f"band {rule.error}")
+        too_soon = self._felt_ns is not None and t_ns - self._felt_ns < self._between_ns
+        lately = key in self._said and t_ns - self._said[key] < self._repeat_ns
+        if not self._config.haptics or too_soon or lately or not self._may_speak(t_ns):
+            return []
+        self._felt_ns = self._said[key] = t_ns
+        corrected = next((cue for cue in exercise.cues if cue.error == rule.error), None)
+        joint = f"{BANDS[band].split('_', 1)[0]}_{corrected.joint}" if corrected is not None else ""
+        sign = corrected.sign if corrected is not None else 0
+        intensity = _MIN_INTENSITY + (1 - _MIN_INTENSITY) * min(shown.excess - 1, 1.0)
+        cue = Cue(t_ns, 0, "correction", exercise.name, joint, sign, rule.text, (), 0.0, (band,), intensity, t_ns)
+        return [cue, Vibration(t_ns, 0, band, intensity, _SHORTEST_NS, t_ns, "bands")]
 
     def repetition_done(self, t_ns: int, exercise: Exercise, repetition: Repetition, windows: list[Window]) -> list[Said]:
         """A repetition was counted. `windows`: all of it. Returns a late correction or a praise, if one is due."""
@@ -192,6 +213,7 @@ class Coach:
             deviation_rad=rule.sign * worst.difference_rad,
             bands=bands if self._config.haptics else (),
             intensity=_MIN_INTENSITY + (1 - _MIN_INTENSITY) * excess,
+            cause_ns=t_ns,
         )
         if not cue.prompts and not cue.bands:
             return []
@@ -202,7 +224,7 @@ class Coach:
         for joint in joints:
             self._memory.corrections[number, joint] = _Correction(rule, joint, t_ns)
         duration_ns = round(_SHORTEST_NS + (_LONGEST_NS - _SHORTEST_NS) * excess)
-        return [*self._say(t_ns, cue), *(Vibration(t_ns, 0, band, cue.intensity, duration_ns) for band in cue.bands)]
+        return [*self._say(t_ns, cue), *(Vibration(t_ns, 0, band, cue.intensity, duration_ns, t_ns) for band in cue.bands)]
 
     def _remember(self, exercise: Exercise, repetition: Repetition, window: Window) -> None:
         key = _key(exercise, window)
@@ -258,7 +280,7 @@ class Coach:
         cue = replace(cue, t_ns=t_ns)
         over_ns = t_ns + self._prompts.duration_ns(cue.prompts) + _BREATH_NS
         self._free_ns = max(over_ns, t_ns + self._between_ns)
-        return [cue, Speech(t_ns, 0, cue.prompts, cue.text)] if cue.prompts else [cue]
+        return [cue, Speech(t_ns, 0, cue.prompts, cue.text, cue.cause_ns)] if cue.prompts else [cue]
 
     def _known(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in names if name in self._prompts.texts)

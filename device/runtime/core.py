@@ -40,6 +40,7 @@ from device.runtime.coach import Coach
 from device.runtime.deviation import Measured, RepetitionMeter, Sample, Standards, expected_variant, sample_of
 from device.runtime.energy import EnergyMeter
 from device.runtime.evidence import Evidence, Response
+from device.runtime.fast_path import FastPath
 from device.runtime.features import FeatureConstants, FeatureExtractor
 from device.runtime.reps import Move, RepetitionFinder
 from device.runtime.sets import NONE, SetKeeper, SetMessage
@@ -139,6 +140,7 @@ class Core:
         self._finder = RepetitionFinder(config.reps)
         self._keeper = SetKeeper(config.reps, hz, model.classes, exercises)
         self._coach = Coach(config.coach, load_prompts(config.speaker.language) if prompts is None else prompts)
+        self._fast_path = FastPath() if config.coach.fast_path else None
         self._standards = {name: Standards(exercise) for name, exercise in exercises.items()}
         self._previous_variant: dict[str, str] = {}
         self._samples: list[Sample] = []
@@ -173,6 +175,8 @@ class Core:
             return
         if isinstance(message, ImuBatch) and message.sigma_ns < 0:
             message = self.timebase.convert(message, message.t_ns)
+        if self._fast_path is not None and isinstance(message, ImuBatch):
+            self._fast_path.push(self._watch.placed(message))
         if self._sync is not None:
             self._sync.push(self._watch.placed(message) if isinstance(message, ImuBatch) else message)
             self.camera_offset = self._sync.estimate
@@ -181,15 +185,16 @@ class Core:
         self._aligner.push(self._correction.apply(message) if isinstance(message, ImuBatch) else message)
 
     def advance(self, now_ns: int) -> list[Coached]:
-        """Work through every tick that is complete or overdue at `now_ns`. Returns what comes out of them, in order."""
-        began_ns = time.perf_counter_ns()
+        """Work through every tick that is complete or overdue at `now_ns`, then judge the bands' newest samples, which no tick
+        has to wait for. Returns what comes out of them, in order."""
+        began_ns = time.monotonic_ns()
         ticks = self._aligner.ticks(now_ns)
         if ticks:
             self._took("align", ticks[-1].t_ns, began_ns)
         coached: list[Coached] = []
         for tick in ticks:
             coached += self._step(tick)
-        return coached
+        return coached + self._judge_bands(now_ns)
 
     def finish(self, now_ns: int) -> list[Coached]:
         """Work up to `now_ns`, count a repetition that is all but done, and close an open set with its summary."""
@@ -203,7 +208,7 @@ class Core:
         return coached + self._numbered(last)
 
     def _step(self, tick: Tick) -> list[Coached]:
-        t0 = time.perf_counter_ns()
+        t0 = time.monotonic_ns()
         notices = [*self._absences.step(tick.t_ns), *((prompt,) for prompt in self._watch_bands(tick))]
         tick = self._watch.corrected(tick)
         skeleton, inertial = self._features.step(tick)
@@ -216,6 +221,19 @@ class Core:
         self._took("coach", tick.t_ns, t2)
         self.last_tick = tick
         return [estimate, *self._numbered(coached)]
+
+    def _judge_bands(self, now_ns: int) -> list[Coached]:
+        """What the bands show by themselves, where the slow path is sure of the exercise."""
+        if self._fast_path is None or not self._fast_path.waiting:
+            return []
+        began_ns = time.monotonic_ns()
+        name = self._keeper.set_exercise
+        sure = name != NONE and self._keeper.exercise == name and self._keeper.confidence(name) >= _SURE
+        exercise = self.exercises[name] if sure else None
+        shown = self._fast_path.judge(now_ns, exercise)
+        felt = [said for one in shown for said in self._coach.felt(exercise, one)] if exercise is not None else []
+        self._took("bands", now_ns, began_ns)
+        return self._numbered(list(felt))
 
     def _watch_bands(self, tick: Tick) -> list[str]:
         """Look at how the bands are worn. Returns prompts."""
@@ -351,7 +369,7 @@ class Core:
         return Deviation(JOINTS[j].name, float(self.deviations[j]), float(newest.deviation_sigma[j]))
 
     def _took(self, section: str, t_ns: int, began_ns: int) -> int:
-        now_ns = time.perf_counter_ns()
+        now_ns = time.monotonic_ns()
         if self._on_timing is not None:
-            self._on_timing(StageTiming(t_ns, section, now_ns - began_ns))
+            self._on_timing(StageTiming(t_ns, section, now_ns - began_ns, began_ns))
         return now_ns

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -47,7 +47,8 @@ READY, POSE, END, FAILED = range(4)
 RECORD = np.dtype(
     [
         ("kind", "u1"), ("present", "u1"), ("width", "<i4"), ("height", "<i4"),
-        ("t_ns", "<i8"), ("sigma_ns", "<i8"), ("seq", "<i8"), ("camera_ns", "<i8"), ("pose_ns", "<i8"),
+        ("t_ns", "<i8"), ("sigma_ns", "<i8"), ("seq", "<i8"),
+        ("camera_start_ns", "<i8"), ("camera_ns", "<i8"), ("pose_start_ns", "<i8"), ("pose_ns", "<i8"),
         ("image", "<f4", (N_NODES, 4)), ("world", "<f4", (N_NODES, 3)), ("error", "S32"), ("text", "S640"),
     ]
 )  # fmt: skip
@@ -82,6 +83,13 @@ class EyeSpec:
     lockstep: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LookAt:
+    """Command to a live eye: find the pose in every `every`-th frame only."""
+
+    every: int
+
+
 class Eye:
     """The parent's end of the eye process.
 
@@ -99,6 +107,7 @@ class Eye:
         self._ready = False
         self._received: deque[Pose] = deque()
         self._ended: SpotterError | None = None
+        self._every = 1
 
     def start(self) -> None:
         """Start the process without waiting for it; it is ready some seconds later (`ready`, `wait_ready`).
@@ -121,6 +130,8 @@ class Eye:
                 raise EyeError(f"No process can be started for the eye ({error}). Free memory, or end other programs.") from error
         self._pipe = Connection(ours.detach())
         self._send(self._spec)
+        if self._every > 1:
+            self._send(LookAt(self._every))
 
     def stop(self) -> None:
         """End the process, hung or not, and forget its poses; at most END_S + KILLED_S. Stopping twice is harmless."""
@@ -184,6 +195,16 @@ class Eye:
         if self._ended is None:
             self._send(cue)
 
+    def look_at(self, every: int) -> None:
+        """Live: find the pose in every `every`-th frame only, from now on and after each start."""
+        self._every = every
+        if self._pipe is not None and self._ended is None:
+            self._send(LookAt(every))
+
+    def use(self, camera: CameraConfig) -> None:
+        """Take another rate or size from the next start on."""
+        self._spec = replace(self._spec, camera=camera)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -239,7 +260,8 @@ class Eye:
             self._received.append(pose)
             if self._on_timing is not None:
                 for section in ("camera", "pose"):
-                    self._on_timing(StageTiming(pose.t_ns, section, int(record[f"{section}_ns"])))
+                    took_ns, start_ns = int(record[f"{section}_ns"]), int(record[f"{section}_start_ns"])
+                    self._on_timing(StageTiming(pose.t_ns, section, took_ns, start_ns))
         else:
             text = bytes(record["text"]).decode("utf-8", "ignore")
             error = getattr(device.errors, bytes(record["error"]).decode(), EyeError) if kind == FAILED else EndOfStream

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from device.drivers.base import Camera
 from device.drivers.registry import create_camera
 from device.errors import EndOfStream, SpotterError
 from device.messages import Cue, Frame, Pose
-from device.runtime.eye import END, FAILED, POSE, READY, RECORD, EyeSpec
+from device.runtime.eye import END, FAILED, POSE, READY, RECORD, EyeSpec, LookAt
 from device.runtime.pose import PoseEstimator
 from device.runtime.pose_engine import make_estimator
 
@@ -32,20 +32,28 @@ the newest pose.
 """
 
 
+class Took(NamedTuple):
+    """When a section began (host, ns) and how long it took."""
+
+    start_ns: int
+    duration_ns: int
+
+
 class Outlet:
     """Records to the parent. What doesn't fit into the pipe is dropped where `patient` is False."""
 
     def __init__(self, pipe: Connection[Any, Any]) -> None:
         self._pipe = pipe
 
-    def pose(self, pose: Pose, camera_ns: int, pose_ns: int, *, patient: bool) -> None:
+    def pose(self, pose: Pose, camera: Took, estimating: Took, *, patient: bool) -> None:
         if not patient and not select.select([], [self._pipe], [], 0)[1]:
             return
         record = np.zeros((), dtype=RECORD)
         record["kind"], record["present"] = POSE, pose.present
         for name in ("t_ns", "sigma_ns", "seq", "width", "height", "image", "world"):
             record[name] = getattr(pose, name)
-        record["camera_ns"], record["pose_ns"] = camera_ns, pose_ns
+        record["camera_start_ns"], record["camera_ns"] = camera
+        record["pose_start_ns"], record["pose_ns"] = estimating
         self._pipe.send_bytes(record.tobytes())
 
     def word(self, kind: int, error: BaseException | None = None) -> None:
@@ -59,12 +67,16 @@ class Outlet:
 
 
 class Commands:
-    """Listens to the parent: counts the frames that it has asked for, passes cues on, and ends the process with the pipe."""
+    """Listens to the parent: counts the frames that it has asked for, passes cues on, and ends the process with the pipe.
+
+    `every`: a live eye looks at every so manieth frame only.
+    """
 
     def __init__(self, pipe: Connection[Any, Any], camera: Camera) -> None:
         self._pipe = pipe
         self._hear = getattr(camera, "hear", None)
         self._asked = 0
+        self.every = 1
         self._changed = threading.Condition()
         self.camera_lock = threading.Lock()
         threading.Thread(target=self._listen, name="commands", daemon=True).start()
@@ -85,6 +97,8 @@ class Commands:
                 if self._hear is not None:
                     with self.camera_lock:
                         self._hear(command)
+            elif isinstance(command, LookAt):
+                self.every = max(1, command.every)
             else:
                 with self._changed:
                     self._asked += 1
@@ -102,7 +116,7 @@ def serve(pipe: Connection[Any, Any]) -> None:
             if spec.lockstep:
                 _lockstep(camera, estimator, commands, outlet, spec.camera.rate_hz)
             else:
-                _live(camera, estimator, outlet)
+                _live(camera, estimator, commands, outlet)
     except EndOfStream as end:
         outlet.word(END, end)
         _linger()
@@ -136,7 +150,7 @@ def _camera(spec: EyeSpec) -> Camera:
 def _lockstep(camera: Camera, estimator: PoseEstimator, commands: Commands, outlet: Outlet, rate_hz: float) -> None:
     """Every frame in order. Drawing frame k + 1 overlaps with finding the pose in frame k."""
     ahead = min(AHEAD_FRAMES, int(AHEAD_S * rate_hz))
-    frames: queue.Queue[tuple[Frame, int] | BaseException] = queue.Queue()
+    frames: queue.Queue[tuple[Frame, Took] | BaseException] = queue.Queue()
 
     def read() -> None:
         index = 0
@@ -154,19 +168,22 @@ def _lockstep(camera: Camera, estimator: PoseEstimator, commands: Commands, outl
         _estimate(estimator, frames.get(), outlet, patient=True)
 
 
-def _live(camera: Camera, estimator: PoseEstimator, outlet: Outlet) -> None:
+def _live(camera: Camera, estimator: PoseEstimator, commands: Commands, outlet: Outlet) -> None:
     """The newest frame, always: frames that come while a pose is being found replace each other."""
-    slot: list[tuple[Frame, int] | BaseException] = []
+    slot: list[tuple[Frame, Took] | BaseException] = []
     filled = threading.Condition()
 
     def read() -> None:
-        going = True
+        going, count = True, 0
         while going:
-            item: tuple[Frame, int] | BaseException
+            item: tuple[Frame, Took] | BaseException
             try:
                 item = _timed_read(camera)
             except BaseException as error:
                 item, going = error, False
+            count += 1
+            if going and count % commands.every:
+                continue
             with filled:
                 slot[:] = [item]
                 filled.notify()
@@ -179,19 +196,22 @@ def _live(camera: Camera, estimator: PoseEstimator, outlet: Outlet) -> None:
         _estimate(estimator, item, outlet, patient=False)
 
 
-def _timed_read(camera: Camera) -> tuple[Frame, int]:
-    start = time.monotonic_ns()
+def _timed_read(camera: Camera) -> tuple[Frame, Took]:
+    """The next frame. Its time begins with its exposure: before that a live camera is only waited for."""
+    asked_ns = time.monotonic_ns()
     frame = camera.read()
-    return frame, time.monotonic_ns() - start
+    done_ns = time.monotonic_ns()
+    start_ns = max(asked_ns, min(frame.t_ns, done_ns))
+    return frame, Took(start_ns, done_ns - start_ns)
 
 
-def _estimate(estimator: PoseEstimator, item: tuple[Frame, int] | BaseException, outlet: Outlet, *, patient: bool) -> None:
+def _estimate(estimator: PoseEstimator, item: tuple[Frame, Took] | BaseException, outlet: Outlet, *, patient: bool) -> None:
     if isinstance(item, BaseException):
         raise item
-    frame, camera_ns = item
+    frame, camera = item
     start = time.monotonic_ns()
     pose = estimator.estimate(frame)
-    outlet.pose(pose, camera_ns, time.monotonic_ns() - start, patient=patient)
+    outlet.pose(pose, camera, Took(start, time.monotonic_ns() - start), patient=patient)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from device.runtime.calibration import FILE_NAME, CalibratedImu, CalibrationStor
 from device.runtime.core import Core
 from device.runtime.eye import Eye, EyeSpec
 from device.runtime.kept import KeptSink
+from device.runtime.latency import LatencyMeter
 from device.runtime.model import StepModel
 from device.runtime.offset_file import recorded
 from device.runtime.recording import Recorder, RecordingMeta
@@ -104,11 +105,12 @@ def outputs(
     supervisor: Supervisor,
     background: Background,
     bands: ImuSource | None = None,
+    meter: LatencyMeter | None = None,
 ) -> list[KeptSink]:
     """Sinks of a session in real time: vibration, voice and store. The supervisor has them opened, and anew when they fail.
 
     `source`: what the store says that it came from. `bands`: the source of the bands, which the `band` haptic driver vibrates.
-    Raises UnknownDriver and DriverError where a driver can't even be constructed.
+    `meter` measures when motors and voice act. Raises UnknownDriver and DriverError where a driver can't even be constructed.
     """
     parts = {"source": bands} if config.haptic.type == "band" else {}
     haptic = create_haptic(config.haptic, **parts)
@@ -118,11 +120,11 @@ def outputs(
 
     def vibration() -> Sink:
         haptic.open()
-        return HapticSink(haptic)
+        return HapticSink(haptic, meter)
 
     def voice() -> Sink:
         speaker.open()
-        return VoiceSink(speaker)
+        return VoiceSink(speaker, meter)
 
     def kept_sessions() -> Sink:
         if store.begun:

@@ -20,6 +20,8 @@ from device.runtime.supervisor import Do, Supervisor
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.02
+LOOK_NS = 10_000_000
+"""Time between two looks at the eye and the bands of an appliance: a vibration for what the bands show can't wait for a tick."""
 EXTEND_S = 10.0
 """Asked of systemd while the camera or the bands are waited for, again and again; a process that hangs asks no more."""
 EARLY = 64
@@ -117,8 +119,8 @@ class LiveRunner:
     """Feeds a session from the eye and the bands in real time, and lets the supervisor's orders be carried out.
 
     It never ends for what fails: that is started again, and the rest goes on meanwhile. A finite source that is done (a video)
-    ends it. `others`: keepers of the session's sinks. `notifier`: to systemd. `check` is called between two steps; what it
-    raises goes through.
+    ends it. `look_ns`: time between two looks at eye and bands; None is once a tick. `others`: keepers of the session's sinks.
+    `notifier`: to systemd. `check` is called between two steps; what it raises goes through.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class LiveRunner:
         watch: Watch,
         tick_hz: float,
         *,
+        look_ns: int | None = None,
         others: Iterable[Keeper] = (),
         notifier: Notifier | None = None,
         check: Callable[[], None] = lambda: None,
@@ -140,7 +143,7 @@ class LiveRunner:
         self._notifier = notifier or Notifier()
         self._pulse = Pulse(self._notifier)
         self._check = check
-        self._period_ns = round(NS_PER_S / tick_hz)
+        self._period_ns = min(round(NS_PER_S / tick_hz), look_ns or NS_PER_S)
         self._clock = clock
         self._sleep = sleep
 

@@ -15,6 +15,7 @@ from device.messages import (
     ClockPing,
     Coached,
     Cue,
+    Degraded,
     ImuBatch,
     Pose,
     Repetition,
@@ -27,6 +28,7 @@ from device.messages import (
 )
 
 if TYPE_CHECKING:
+    from device.runtime.latency import LatencyMeter
     from device.runtime.recording import Recorder
     from device.runtime.store import SessionStore
 
@@ -45,7 +47,7 @@ class SessionClosed:
     status: str
 
 
-Heard = Sensed | Advanced | Coached | SessionClosed
+Heard = Sensed | Advanced | Coached | Degraded | SessionClosed
 """Everything that a sink is handed."""
 
 
@@ -99,6 +101,10 @@ class Session:
             self._publish(message)
         return coached
 
+    def tell(self, message: Degraded) -> None:
+        """Hand the sinks what neither was sensed nor comes from the core."""
+        self._publish(message)
+
     def close(self, now_ns: int, status: str = COMPLETE) -> list[Coached]:
         """End an open set, tell the sinks how the session ended and close them. Returns the core's last messages."""
         if self._closed:
@@ -142,32 +148,60 @@ class Session:
 
 
 class VoiceSink:
-    """Says the prompts. Takes an open speaker and closes it."""
+    """Says the prompts. Takes an open speaker and closes it. `meter` is told when the first sample of each came out."""
 
     name = "voice"
 
-    def __init__(self, speaker: Speaker) -> None:
+    def __init__(self, speaker: Speaker, meter: LatencyMeter | None = None) -> None:
         self._speaker = speaker
+        self._meter = meter
+        self._ordered: tuple[int, int] | None = None
 
     def receive(self, message: Heard) -> None:
         if isinstance(message, Speech):
+            self._measure(final=True)
             self._speaker.say(message.prompts, message.t_ns)
+            if self._meter is not None:
+                self._ordered = (message.cause_ns, self._meter.now_ns())
+        elif isinstance(message, Advanced) and self._meter is not None:
+            self._meter.advanced(message)
+            self._measure(final=False)
+        elif isinstance(message, SessionClosed):
+            self._measure(final=True)
 
     def close(self) -> None:
         self._speaker.close()
 
+    def _measure(self, *, final: bool) -> None:
+        """Report the newest prompt once it has begun; a speaker may begin it later than it planned."""
+        if self._meter is None or self._ordered is None:
+            return
+        cause_ns, ordered_ns = self._ordered
+        # A file's or a silent speaker's time may be the prompt's; no sound comes out before it was asked for.
+        begun_ns = max(self._speaker.begins_ns(), ordered_ns)
+        if final or begun_ns <= self._meter.now_ns():
+            self._meter.add("voice", cause_ns, begun_ns)
+            self._ordered = None
+
 
 class HapticSink:
-    """Vibrates the bands. Takes an open haptic driver; switches its motors off and closes it."""
+    """Vibrates the bands. Takes an open haptic driver; switches its motors off and closes it. `meter` is told when each motor
+    was given its command."""
 
     name = "vibration"
 
-    def __init__(self, haptic: Haptic) -> None:
+    def __init__(self, haptic: Haptic, meter: LatencyMeter | None = None) -> None:
         self._haptic = haptic
+        self._meter = meter
 
     def receive(self, message: Heard) -> None:
         if isinstance(message, Vibration):
-            self._haptic.vibrate(message.band, message.intensity, message.duration_ns, message.t_ns)
+            granted_ns = self._haptic.vibrate(message.band, message.intensity, message.duration_ns, message.t_ns)
+            if granted_ns and self._meter is not None:
+                path = "haptic" if message.path == "bands" else "form_haptic"
+                self._meter.add(path, message.cause_ns, self._meter.now_ns())
+        elif isinstance(message, Advanced) and self._meter is not None:
+            self._meter.advanced(message)
         elif isinstance(message, SessionClosed):
             self._haptic.off()
 

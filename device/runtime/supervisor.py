@@ -99,6 +99,16 @@ class Supervisor:
             unit.freshness.excuse(now_ns)
         unit.freshness.rate_hz = rate_hz
 
+    def renewed(self, name: str, now_ns: int) -> None:
+        """`name` runs and is being started anew because that was asked for: it has as long as at any start, and did not fail."""
+        unit = self._units[name]
+        if unit.state is not RUNNING:
+            return
+        unit.freshness.restart()
+        unit.opened = False
+        unit.deadline_ns = now_ns + unit.service.start_s * NS_PER_S
+        self._enter(unit, STARTING, now_ns)
+
     def failed(self, name: str, now_ns: int, reason: str) -> None:
         """`name` could not be started, or failed while it ran. Said again before it has been stopped, it counts once."""
         unit = self._units[name]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from device.band import protocol
 from device.drivers.ble.central import FAST_PING_S, FAST_PINGS_S, PING_S
 from device.drivers.counter import Counter
 from device.messages import NS_PER_S, ClockPing, ImuBatch
@@ -24,7 +25,7 @@ PING_SPREAD_S = 0.05
 """Pings at even times would meet the connection events at the same few phases all the time."""
 RECONNECTING_S = 0.9
 BOOTING_S = 1.5
-BATCH = 8
+BATCH = protocol.samples_per_packet(100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.messages import NS_PER_S, ImuBatch, Pose, Sensed
-from device.sim.bands import true_imu
+from device.sim.bands import Wearer, true_imu
 from device.sim.scene import SceneCamera, sample_scene
 from device.sim.script import plan_session
 from device.sim.trainee import VirtualTrainee
@@ -25,6 +26,13 @@ MAX_DRIFT = 50e-6
 RATE_ERROR = 0.01
 
 
+class Moving(Wearer, Protocol):
+    """Somebody whom a camera sees and who wears bands."""
+
+    def pose(self, times_ns: NDArray[np.int64]) -> NDArray[Any]:
+        """Landmarks (n, 33, 3) m."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SensedSession:
     """`poses`, timed as the camera's pictures, and `heard` in order of arrival: when, what, the truth of a batch's samples."""
@@ -35,12 +43,16 @@ class SensedSession:
 
     def messages(self, until_ns: int | None = None) -> Iterator[Sensed]:
         """Everything in order of arrival, as far as it was there at `until_ns`."""
-        arrivals: list[tuple[int, int, Sensed]] = [(p.t_ns + POSE_LATENCY_NS, 1, p) for p in self.poses]
-        arrivals += [(t_ns, 0, message) for t_ns, message, _ in self.heard]
-        for t_ns, _, message in sorted(arrivals, key=lambda a: a[:2]):
+        for t_ns, message in self.arrivals():
             if until_ns is not None and t_ns > until_ns:
                 return
             yield message
+
+    def arrivals(self) -> list[tuple[int, Sensed]]:
+        """Everything with the host time of its arrival, in order."""
+        arrivals: list[tuple[int, int, Sensed]] = [(p.t_ns + POSE_LATENCY_NS, 1, p) for p in self.poses]
+        arrivals += [(t_ns, 0, message) for t_ns, message, _ in self.heard]
+        return [(t_ns, message) for t_ns, _, message in sorted(arrivals, key=lambda a: a[:2])]
 
     def left_late(self, late_ns: int) -> Iterator[Sensed]:
         """The same with the bands' samples on host time, all of them `late_ns` late: what a system has that takes some arrival
@@ -55,22 +67,29 @@ class SensedSession:
 def sensed_session(seed: int, exercise: str, *, repetitions: int = 10, late_ns: int = 0) -> SensedSession:
     """One set of `exercise`, and how the trainee gets there. All that the host does with the bands is `late_ns` later than its
     camera's clock says, so whatever finds out the bands' times finds them that late."""
-    rng = np.random.default_rng((seed, 7))
     plan = plan_session(seed, sets=[exercise], reps=repetitions, variety=0.3, brief=True)
-    trainee = VirtualTrainee(seed, plan, deaf=True)
-    poses = tuple(_seen(rng, trainee, sample_scene(rng).camera))
+    return sensed(seed, VirtualTrainee(seed, plan, deaf=True), late_ns=late_ns)
+
+
+def sensed(
+    seed: int, trainee: VirtualTrainee, moving: Moving | None = None, *, late_ns: int = 0, airs: Sequence[Air] = AIRS
+) -> SensedSession:
+    """The session of `trainee`, who moves as `moving` says where that is given, over links of which each has one of `airs`."""
+    rng = np.random.default_rng((seed, 7))
+    moving = trainee if moving is None else moving
+    poses = tuple(_seen(rng, moving, sample_scene(rng).camera))
     heard: list[tuple[int, Sensed, NDArray[np.int64]]] = []
     for band in range(N_BANDS):
         link = SimulatedBand(
             seed,
             band,
-            seconds=trainee.duration_ns / NS_PER_S,
+            seconds=moving.duration_ns / NS_PER_S,
             drift=float(rng.uniform(-MAX_DRIFT, MAX_DRIFT)),
             rate_error=float(rng.uniform(-RATE_ERROR, RATE_ERROR)),
-            air=AIRS[int(rng.integers(len(AIRS)))],
+            air=airs[int(rng.integers(len(airs)))],
         ).heard()
         batches = [one for one in link if isinstance(one.message, ImuBatch)]
-        values = iter(true_imu(trainee, np.concatenate([one.truth_ns for one in batches]), seed)[:, band])
+        values = iter(true_imu(moving, np.concatenate([one.truth_ns for one in batches]), seed)[:, band])
         for one in link:
             message = one.message
             if isinstance(message, ImuBatch):
@@ -82,7 +101,7 @@ def sensed_session(seed: int, exercise: str, *, repetitions: int = 10, late_ns: 
     return SensedSession(trainee, poses, tuple(sorted(heard, key=lambda one: one[0])))
 
 
-def _seen(rng: np.random.Generator, trainee: VirtualTrainee, camera: SceneCamera) -> list[Pose]:
+def _seen(rng: np.random.Generator, trainee: Moving, camera: SceneCamera) -> list[Pose]:
     """The true landmarks with quick noise (0.25 s) and twice as much slow error (4 s), both doubled in depth, of which too little
     is shown. A limb's change of direction over 0.13 s is off by 0.04 rad then, as MediaPipe's is on rendered pictures."""
     times = np.arange(0, trainee.duration_ns, round(NS_PER_S / POSE_HZ), dtype=np.int64)

@@ -188,13 +188,17 @@ class PythonBand(Listener):
     async def _stream(self) -> None:
         while True:
             spacing_us = 1_000_000 // self._rate_hz
-            n = protocol.samples_per_packet(self._rate_hz)
+            n = protocol.samples_per_packet(self._rate_hz, self._mtu())
             newest_us = self.counter_us(time.monotonic_ns()) - self._boot_us
             behind = newest_us // spacing_us - self._taken - n
             if behind >= 0:
                 await self._send(n, spacing_us, late=behind > _BUFFERED_S * self._rate_hz)
                 continue
             await asyncio.sleep(-behind * spacing_us / 1e6)
+
+    def _mtu(self) -> int:
+        connection = self._peripheral.connection if self._peripheral is not None else None
+        return connection.att_mtu if connection is not None else protocol.MIN_MTU
 
     async def _send(self, n: int, spacing_us: int, late: bool) -> None:
         """Send the next `n` samples, or lose them where nobody listens."""
@@ -210,8 +214,7 @@ class PythonBand(Listener):
             flags, self.session, first & 0xFFFF, int(readings[0]) & protocol.COUNTER_MASK, spacing_us, 3, 4, samples
         )
         assert self._peripheral is not None
-        connection = self._peripheral.connection
-        size = protocol.notification_size(connection.att_mtu if connection is not None else protocol.MIN_MTU)
+        size = protocol.notification_size(self._mtu())
         for part in protocol.fragments(self.mangle(protocol.encode_packet(packet)), size, first // n):
             await self._peripheral.notify(IMU, part)
         self.sent += n
