@@ -1,8 +1,9 @@
 """From the camera to the voice in real time: a rendered film plays as a camera would, before the real eye process.
 
-What is measured is the way from the mid-exposure of the frame that completes the deciding tick to the first sample of the cue: the
-frame's decoding, the pose, the pipe, the tick's wait for that frame, the model, the coach, the order to the speaker. How long an error
-lasts until it is one is the decision delay (`device.bench.latency`). The speaker writes a file; a sound device adds its buffer.
+What is measured is the way from the mid-exposure of the frame that completes the deciding tick to the first sample of the cue:
+the frame's decoding, the pose, the pipe, the tick's wait for the frame, the model, the coach, the order to the speaker. How
+long an error lasts until it is one is the decision delay (`device.bench.latency`). The speaker writes a file; a sound device
+adds its buffer.
 """
 
 from __future__ import annotations

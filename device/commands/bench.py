@@ -75,7 +75,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     rows.add_arguments(part)
     part.set_defaults(run=_radio)
 
-
     text = "Being on time: motion to motor command, frame to voice (in real time), error to cue. Wants an idle machine."
     part = parts.add_parser("latency", help=text, description=text, epilog="example: spotter bench latency --sessions 1 --json")
     part.add_argument("--seed", type=int, default=0, metavar="N", help="seed of trainees and radios (default 0)")
