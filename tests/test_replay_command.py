@@ -119,7 +119,7 @@ def test_a_black_video_is_watched_to_its_end_and_nothing_is_seen(
     path = tmp_path / "black.mp4"
     write_video(path, seconds=2, rate_hz=10)
     assert main(["replay", str(path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"sets": []}
+    assert json.loads(capsys.readouterr().out) == {"sets": [], "latency": {}}
     last = cores[0].last_tick
     assert last is not None
     assert not last.pose_present
@@ -156,7 +156,7 @@ def test_nothing_seen_is_an_empty_list(tmp_path: Path, capsys: pytest.CaptureFix
     times = np.arange(len(seen)) / 30
     np.savez(path, norm=np.stack([p.image for p in seen]), world=np.stack([p.world for p in seen]), t=times)
     assert main(["replay", "--landmarks", str(path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"sets": []}
+    assert json.loads(capsys.readouterr().out) == {"sets": [], "latency": {}}
     assert main(["replay", "--landmarks", str(path)]) == 0
     assert "No set" in capsys.readouterr().out
 

@@ -127,7 +127,7 @@ def test_ctrl_c_finishes_all_files(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130
-    assert json.loads((out / "sets.json").read_text()) == {"sets": []}
+    assert json.loads((out / "sets.json").read_text()) == {"sets": [], "latency": {}}
     assert 0 < len(frames_of(out / "film.mp4")) < 6000
     with wave.open(str(out / "voice.wav")) as voice:
         assert voice.getsampwidth() == 2

@@ -14,6 +14,7 @@ from videos import write_video
 from device.cli import INTERRUPTED, TERMINATED, main
 from device.messages import Pose, ServiceChanged, ServiceState
 from device.runtime.history import read_sessions
+from device.runtime.ladder import RUNGS
 from device.runtime.recording import read_recording
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,8 @@ class Eye:
     def start(self): pass
     def dismiss(self): pass
     def stop(self): pass
+    def look_at(self, every): pass
+    def use(self, camera): pass
     def poses(self):
         now_ns = time.monotonic_ns()
         if now_ns < self.due_ns:
@@ -120,7 +123,10 @@ def test_a_session_that_is_stopped_is_saved_and_its_motors_are_off(
     assert (session.trainee, session.status) == ("ada", "stopped")
     assert session.repetitions >= 2
     assert session.duration_ns is not None
-    assert json.loads(out)["sets"][0]["reps"] == session.repetitions
+    found = json.loads(out)
+    assert found["sets"][0]["reps"] == session.repetitions
+    assert found["ladder"]["rung"] in {rung.name for rung in RUNGS}
+    assert set(found["latency"]) <= {"haptic", "form_haptic", "voice"}
     events = [json.loads(line)["event"] for line in (tmp_path / "haptic.jsonl").read_text().splitlines()]
     assert events[-1] == "off"
     assert (tmp_path / "said.wav").read_bytes().startswith(b"RIFF")
