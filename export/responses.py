@@ -23,6 +23,8 @@ from export.clips import clip_plan
 from export.dataset import Session, whole
 from export.model import Coach, Heads
 
+MIN_SPREAD = 1.0
+"""The clips are those that the network learned from: where it errs less there than it says, it says what holds for others."""
 MIN_GAIN = 0.4
 """An error that is seen smaller than this is not blown up further: its windows stay uncertain."""
 
@@ -89,4 +91,4 @@ def _fitted(windows: NDArray[np.float64]) -> Response:
     gain = float(np.clip(slope, MIN_GAIN, 1.2))
     bias = float(np.mean(shown - gain * true))
     spread = float(np.sqrt(np.mean(((shown - bias - gain * true) / sigma) ** 2)))
-    return Response(bias, gain, max(spread, 0.1))
+    return Response(bias, gain, max(spread, MIN_SPREAD))

@@ -99,6 +99,26 @@ def test_a_weak_error_that_does_not_come_again_is_not_said():
     assert [s.rep(window(degrees=d)) for d in (11, 3, 11, 3, 9.5, 9.5)] == [[]] * 6
 
 
+def test_a_change_since_a_good_repetition_is_surer_than_an_error_that_was_always_there():
+    always, since = Session(), Session()
+    assert [always.rep(window(degrees=8, sigma=7)) for _ in range(4)] == [[]] * 4
+    assert [since.rep(window(degrees=d, sigma=7)) for d in (-3, 2)] == [[], []]
+    assert cues(since.rep(window(degrees=8, sigma=7)))[0].joint == "left_hip_spread"
+
+
+def test_a_change_within_what_is_right_is_none():
+    s = Session()
+    assert [s.rep(window(degrees=d)) for d in (-9, -9, 4)] == [[]] * 3
+
+
+def test_a_change_counts_within_its_set_only():
+    s = Session()
+    s.rep(window(degrees=-3, sigma=7))
+    s.end()
+    s.coach.set_started()
+    assert s.rep(window(degrees=8, sigma=7)) == []
+
+
 def test_silence_where_the_uncertainty_is_as_large_as_the_error():
     s = Session()
     assert [s.rep(window(degrees=15, sigma=15.5)) for _ in range(3)] == [[]] * 3

@@ -32,6 +32,11 @@ PLAN = plan_session(3, sets=["squat"], reps=1)
 SUBJECT = VirtualSubject(3, PLAN)
 
 
+def state_of(pid: int) -> str:
+    """State letter of a process as the kernel has it: R, S, T (stopped), ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
 def equal(one: Pose, other: Pose) -> bool:
     return (
         (one.t_ns, one.seq, one.present, one.width) == (other.t_ns, other.seq, other.present, other.width)
@@ -198,6 +203,8 @@ def test_an_eye_that_hangs_is_let_go_without_waiting_and_is_then_killed(eye: Eye
     process = eye._process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
+    while state_of(process.pid) != "T":
+        time.sleep(0.01)
     eye.dismiss()
     assert not eye.dismissed
     assert process.poll() is None

@@ -6,6 +6,9 @@ the mean over the whole window passes the threshold by most of its own uncertain
 joint's window of the repetition before. The whole window, because an error of the phase shifts the way there and the way back
 in opposite directions and so cancels; only what passes by PLAIN is said from the window's middle on, once it lasted
 `sustain_ms`. Nothing is said whose uncertainty is as large as itself.
+
+Most of that uncertainty is of the body, the clothes and the view, and the same in each repetition. Where a joint moved well
+before in the set and no longer does, the change is what counts, and it is far surer.
 """
 
 from __future__ import annotations
@@ -26,6 +29,11 @@ ONCE = 0.8
 """Excess over the threshold, in standard uncertainties, at which one repetition is evidence enough."""
 TWICE = 0.6
 """The same for two repetitions, each."""
+RISEN = 0.9
+"""Change since the best repetition of the set, in thresholds, that is an error where it shows at least SHOWN thresholds now."""
+SHOWN = 0.6
+_CHANGE_SHARE, _CHANGE_LEAST = 0.3, math.radians(1.0)
+"""Uncertainty of a change: this share of the uncertainty of one repetition, and what remains when that is small."""
 PLAIN = math.radians(6.0)
 """Excess over the threshold, on top of the uncertainty, that need not wait for its window's end."""
 FULL_EXCESS = math.radians(20.0)
@@ -62,10 +70,12 @@ class _Correction:
 
 @dataclass(slots=True)
 class _SetMemory:
-    """What the coach knows of the open set. `before`: windows that were wrong in the last repetition that had them. `excess`:
-    sum over the set of what was above the threshold, by rule. `times_said`: corrections by rule."""
+    """What the coach knows of the open set. `before`: windows that were wrong in the last repetition that had them. `best`: the
+    smallest difference (rad) of each window so far. `excess`: sum over the set of what was above the threshold, by rule.
+    `times_said`: corrections by rule."""
 
     before: set[tuple[int, str]] = field(default_factory=set)
+    best: dict[tuple[int, str], float] = field(default_factory=dict)
     excess: dict[int, float] = field(default_factory=dict)
     corrections: dict[tuple[int, str], _Correction] = field(default_factory=dict)
     times_said: dict[int, int] = field(default_factory=dict)
@@ -178,6 +188,8 @@ class Coach:
 
     def _is_wrong(self, exercise: Exercise, window: Window) -> bool:
         limit = self._limit(exercise, window.rule)
+        if window.ended and self._has_risen(exercise, window, limit):
+            return True
         excess = window.difference_rad - limit
         if excess < TWICE * window.sigma_rad or window.difference_rad <= window.sigma_rad:
             return False
@@ -185,6 +197,13 @@ class Coach:
             plain = window.half and excess >= PLAIN + window.sigma_rad
             return plain and window.seconds >= self._config.sustain_ms / 1000
         return excess >= ONCE * window.sigma_rad or _key(exercise, window) in self._memory.before
+
+    def _has_risen(self, exercise: Exercise, window: Window, limit: float) -> bool:
+        """Whether the joint moved well in a repetition of this set and no longer does."""
+        best = self._memory.best.get(_key(exercise, window))
+        if best is None or window.difference_rad < SHOWN * limit:
+            return False
+        return window.difference_rad - best >= RISEN * limit + math.hypot(_CHANGE_SHARE * window.sigma_rad, _CHANGE_LEAST)
 
     def _may_speak(self, t_ns: int) -> bool:
         return self._free_ns is None or t_ns >= self._free_ns
@@ -230,6 +249,7 @@ class Coach:
         key = _key(exercise, window)
         limit = self._limit(exercise, window.rule)
         over = max(window.difference_rad - limit, 0.0)
+        self._memory.best[key] = min(self._memory.best.get(key, math.inf), window.difference_rad)
         self._memory.before.discard(key)
         if over >= TWICE * window.sigma_rad and window.difference_rad > window.sigma_rad:
             self._memory.before.add(key)
