@@ -13,7 +13,7 @@ from device.sim.bands import true_imu
 from device.sim.scene import SceneCamera, sample_scene
 from device.sim.script import plan_session
 from device.sim.trainee import VirtualTrainee
-from device.sim_clock.band import Air, SimulatedBand
+from device.sim_clock.band import Air, Heard, SimulatedBand
 from device.skeleton import N_BANDS, mid_hip
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ def sensed_session(seed: int, exercise: str, *, repetitions: int = 10, late_ns: 
     rng = np.random.default_rng((seed, 7))
     plan = plan_session(seed, sets=[exercise], reps=repetitions, variety=0.3, brief=True)
     trainee = VirtualTrainee(seed, plan, deaf=True)
-    poses = tuple(_seen(rng, trainee, sample_scene(rng).camera))
+    poses = tuple(seen(rng, trainee, sample_scene(rng).camera, trainee.duration_ns))
     heard: list[tuple[int, Sensed, NDArray[np.int64]]] = []
     for band in range(N_BANDS):
         link = SimulatedBand(
@@ -69,12 +69,9 @@ def sensed_session(seed: int, exercise: str, *, repetitions: int = 10, late_ns: 
             rate_error=float(rng.uniform(-RATE_ERROR, RATE_ERROR)),
             air=AIRS[int(rng.integers(len(AIRS)))],
         ).heard()
-        batches = [one for one in link if isinstance(one.message, ImuBatch)]
-        values = iter(true_imu(trainee, np.concatenate([one.truth_ns for one in batches]), seed)[:, band])
-        for one in link:
+        for one in felt(link, trainee, band, seed):
             message = one.message
             if isinstance(message, ImuBatch):
-                message = replace(message, values=np.array([next(values) for _ in one.truth_ns], np.float32))
                 message = replace(message, t_ns=message.t_ns + late_ns)
             else:
                 message = replace(message, sent_ns=message.sent_ns + late_ns, received_ns=message.received_ns + late_ns)
@@ -82,10 +79,21 @@ def sensed_session(seed: int, exercise: str, *, repetitions: int = 10, late_ns: 
     return SensedSession(trainee, poses, tuple(sorted(heard, key=lambda one: one[0])))
 
 
-def _seen(rng: np.random.Generator, trainee: VirtualTrainee, camera: SceneCamera) -> list[Pose]:
+def felt(link: list[Heard], trainee: VirtualTrainee, band: int, sensors: int) -> Iterator[Heard]:
+    """`link` with what the band on `trainee` measured in its batches. `sensors`: seed of the bands' sensors and straps."""
+    batches = [one for one in link if isinstance(one.message, ImuBatch)]
+    values = iter(true_imu(trainee, np.concatenate([one.truth_ns for one in batches]), sensors)[:, band])
+    for one in link:
+        if isinstance(one.message, ImuBatch):
+            yield replace(one, message=replace(one.message, values=np.array([next(values) for _ in one.truth_ns], np.float32)))
+        else:
+            yield one
+
+
+def seen(rng: np.random.Generator, trainee: VirtualTrainee, camera: SceneCamera, until_ns: int) -> list[Pose]:
     """The true landmarks with quick noise (0.25 s) and twice as much slow error (4 s), both doubled in depth, of which too little
     is shown. A limb's change of direction over 0.13 s is off by 0.04 rad then, as MediaPipe's is on rendered pictures."""
-    times = np.arange(0, trainee.duration_ns, round(NS_PER_S / POSE_HZ), dtype=np.int64)
+    times = np.arange(0, until_ns, round(NS_PER_S / POSE_HZ), dtype=np.int64)
     landmarks = trainee.pose(times)
     world = camera.to_camera(landmarks - mid_hip(landmarks)[:, None])
     world[..., 2] *= rng.uniform(0.5, 1.0)

@@ -1,0 +1,90 @@
+"""One fault on a simulated appliance, in the middle of a set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from device.config import Config
+from device.messages import NS_PER_S
+from device.runtime.bundle import Bundle
+from device.runtime.history import read_sessions
+from device.sim.faults.appliance import START_NS, Appliance
+from device.sim.faults.feed import Crystal, Piece, true_repetitions
+from device.sim.faults.kinds import FAULTS, Kind
+from device.sim.faults.outcome import Outcome
+from device.sim.faults.schedule import planned
+from device.sim.faults.tracker import Tracker
+from device.sim_clock.band import COUNTER_BITS
+from device.skeleton import N_BANDS
+
+BEGINS_S = 8.0
+"""Into the set: some repetitions are counted, and most are still to come."""
+SAID_S = 6.0
+"""So long after the recovery the trainee may still hear of the fault."""
+TICK_HZ = 30.0
+
+
+def simulated(
+    kind: Kind, seed: int, pieces: Sequence[Piece], worn: Sequence[Crystal], config: Config, bundle: Bundle
+) -> tuple[Outcome, int, int]:
+    """`kind` happens during the first set of `pieces`. Returns what became of it, and the repetitions that were true and counted."""
+    first = pieces[0].sets[0]
+    begin_ns = START_NS + first.start_ns + round(BEGINS_S * NS_PER_S)
+    rng = np.random.default_rng((seed, 16, FAULTS.index(kind)))
+    plan = planned(kind, begin_ns, rng)
+    turn_s = (1 << COUNTER_BITS) * 1e-6
+    # Every band's counter wraps when the fault is to happen, where that is the fault.
+    booted_s = [turn_s - (begin_ns - START_NS) / NS_PER_S] * N_BANDS if kind.name == "counter_wrap" else None
+    with TemporaryDirectory() as folder, _quiet():
+        rig = Appliance(pieces, worn, seed, Path(folder), config=config, bundle=bundle, booted_s=booted_s)
+        tracker = Tracker(rig, plan)
+        length_ns = sum(piece.seconds for piece in pieces) * NS_PER_S
+        with rig:
+            for now_ns in rig.run(START_NS + length_ns):
+                tracker.step(now_ns)
+        stored = read_sessions(rig.store_path)[0]
+    witness = rig.witness
+    counted, true = len(witness.repetitions), sum(true_repetitions(piece.sets) for piece in pieces)
+    until_ns = (tracker.over_ns or START_NS + length_ns) + round(SAID_S * NS_PER_S)
+    heard = tuple(cue.text for cue in witness.notices if begin_ns <= cue.t_ns <= until_ns)
+    problems = []
+    if tracker.recovered_s is None:
+        problems.append("it did not recover")
+    if stored.repetitions != counted or stored.status != "complete":
+        problems.append(f"{stored.repetitions} of {counted} counted repetitions are in the store ({stored.status})")
+    lost = _lost(tracker, true, counted)
+    problem = "; ".join(problems)
+    return Outcome(kind.name, tracker.detected_s, tracker.recovered_s, heard, lost, not problems, problem), true, counted
+
+
+def _lost(tracker: Tracker, true: int, counted: int) -> str:
+    parts = []
+    if tracker.blind_ticks:
+        parts.append(f"camera {tracker.blind_ticks / TICK_HZ:.1f} s")
+    if tracker.numb_ticks:
+        parts.append(f"bands {tracker.numb_ticks / TICK_HZ:.1f} s")
+    if true != counted:
+        parts.append(f"{true - counted} of {true} repetitions")
+    return ", ".join(parts) or "nothing"
+
+
+class _quiet:  # noqa: N801 - reads as a block
+    """What the product logs of a fault on purpose is not news here."""
+
+    def __enter__(self) -> None:
+        self._before = logging.getLogger("device").level
+        logging.getLogger("device").setLevel(logging.CRITICAL)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("device").setLevel(self._before)
+
+
+def stretch(sets: Sequence[Piece], rests: Sequence[Piece], which: int) -> list[Piece]:
+    """A set, a rest, and another set."""
+    return list(islice((sets[which % len(sets)], rests[-1]), 2))
