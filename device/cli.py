@@ -9,16 +9,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from types import FrameType
 
 from device import __version__
 from device.errors import SpotterError
+from device.stopping import Terminated, terminate
 
 COMMANDS: tuple[str, ...] = ("run", "demo", "replay", "record", "history", "band", "config", "bench")
 """Modules of `device.commands`. Each has `add_parser(subparsers)`, which sets the default `run`: args -> exit status.
 They import nothing heavy until they run, so that `spotter --help` answers at once."""
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,20 +38,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit status: 1 after an error of Spotter's, 130 after Ctrl-C or SIGTERM."""
+    """Run one command. Returns its exit status: 1 after an error of Spotter's, 130 after Ctrl-C, 143 after SIGTERM."""
     args = build_parser().parse_args(argv)
     reports = _Reports(logging.WARNING)
     logging.getLogger().addHandler(reports)
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         status = int(args.run(args))
         sys.stdout.flush()
         return status
     except SpotterError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         _fail("stopped.")
-        return INTERRUPTED
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     except OSError as error:
         # What was printed can't be delivered: the reader of a pipe (`| head`) went away, or the disk is full. The
         # interpreter's own flush at exit must not complain once more.
@@ -71,10 +72,6 @@ class _Reports(logging.Handler):
 def _fail(text: str) -> int:
     print(f"spotter: {' '.join(text.split())}", file=sys.stderr)
     return 1
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ sensor. Angles are rad, specific force m/s^2, angular rate rad/s, lengths m.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,16 @@ class Stage(IntEnum):
     BEGINNING = 1
     EXECUTION = 2
     END = 3
+
+
+class ServiceState(StrEnum):
+    """State of a service of the appliance (`device.runtime.services`). Its edges are in `device.runtime.supervisor`."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    RESTING = "resting"
+    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,7 +255,18 @@ class Advanced:
     t_ns: int
 
 
-Sensed = Pose | ImuBatch | ClockPing
+@dataclass(frozen=True, slots=True)
+class ServiceChanged:
+    """A service of the appliance came into another state at `t_ns`. `service`: a name from `device.runtime.services`; `reason`:
+    what made it fail, empty where nothing did."""
+
+    t_ns: int
+    service: str
+    state: ServiceState
+    reason: str = ""
+
+
+Sensed = Pose | ImuBatch | ClockPing | ServiceChanged
 """What goes into the core."""
 
 Coached = Estimate | StageBoundary | Repetition | SetStarted | SetEnded | Cue | Vibration | Speech

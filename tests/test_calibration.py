@@ -1,7 +1,6 @@
 import json
 import logging
 import math
-from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +21,7 @@ from device.runtime.calibration import (
     RestWatch,
     calibrate,
 )
-from device.runtime.live import open_bands
+from device.runtime.live import make_bands
 
 BIAS = np.array([0.02, -0.03, 0.011])
 UP = np.array([0.6, 0.0, 0.8])
@@ -210,11 +209,10 @@ def test_bands_of_a_live_session_are_calibrated_and_made_up_ones_are_not(tmp_pat
     config = config_from({"imu": {"type": "ble"}, "store": {"path": str(tmp_path / "sessions.sqlite")}})
     source = Given(batches(1.6))
     monkeypatch.setattr("device.runtime.live.create_imu", lambda _: source)
-    with ExitStack() as stack:
-        open_bands(config, stack).read(0)
+    with make_bands(config) as bands:
+        bands.read(0)
     assert list(CalibrationStore(tmp_path / "calibrations.json").load()) == ["AA:00"]
-    with ExitStack() as stack:
-        assert open_bands(Config(), stack) is source
+    assert make_bands(Config()) is source
 
 
 def test_the_file_is_plain_json(tmp_path):

@@ -69,7 +69,7 @@ def test_a_message_of_several_lines_becomes_one(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_exit_with_130(number: signal.Signals) -> None:
+def test_ctrl_c_and_sigterm_have_exit_statuses_of_their_own(number: signal.Signals) -> None:
     code = """
 import sys, time
 from device import cli
@@ -85,7 +85,7 @@ sys.exit(cli.main(["history"]))
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     _, error = process.communicate(timeout=10)
-    assert process.returncode == cli.INTERRUPTED
+    assert process.returncode == (cli.TERMINATED if number == signal.SIGTERM else cli.INTERRUPTED)
     assert error == "spotter: stopped.\n"
 
 

@@ -6,20 +6,26 @@ import pytest
 from scripted import CATALOGUE, PROMPTS, ScriptedModel, reps, rest
 
 from device.commands.bench import sensed
-from device.config import ImuConfig, config_from
+from device.config import Config, ImuConfig, config_from
 from device.drivers.base import ImuSource
 from device.drivers.imu_none import NoImu
 from device.drivers.imu_virtual import VirtualImu
 from device.errors import BundleError, DriverError, EndOfStream, ExerciseError, EyeError, SpotterError
-from device.messages import NS_PER_S, Coached, Estimate, ImuBatch, Pose, Sensed
+from device.messages import NS_PER_S, Coached, Estimate, ImuBatch, Pose, Sensed, ServiceChanged
+from device.runtime.background import Inline
 from device.runtime.core import Core
-from device.runtime.live import RESTART_AFTER_S, LiveRunner, build_core, play, repeat
+from device.runtime.live import build_core, play, repeat
+from device.runtime.live_runner import LiveRunner, Watch
 from device.runtime.recording import Recorder, read_recording
+from device.runtime.services import services, watched
 from device.runtime.session import RecordingSink, Session
 from device.runtime.summary import SetCollector, as_json
+from device.runtime.supervisor import Supervisor
 from device.sim.trainee import VirtualTrainee
 
 HZ = 30.0
+NEW = "new"
+Item = str | int | SpotterError | None
 
 
 class Clock:
@@ -55,43 +61,53 @@ class Ledger:
 
 
 class ScriptedEye:
-    """Gives one item of the script at each look: a pose or what it raises; then nothing."""
+    """One item of the script at each look: NEW is a pose of now, an int one of that time, None nothing, an error is raised. After
+    its end, `then` at each look."""
 
-    def __init__(self, script: list[Pose | SpotterError]) -> None:
-        self.script, self.started, self.stopped = list(script), 0, 0
+    ready = True
+
+    def __init__(self, clock: Clock, script: list[Item], then: Item = None) -> None:
+        self.clock, self.script, self.then = clock, list(script), then
+        self.started, self.dismissals, self.dismissed = 0, 0, True
 
     def start(self) -> None:
         self.started += 1
 
-    def stop(self) -> None:
-        self.stopped += 1
+    def dismiss(self) -> None:
+        self.dismissals += 1
+
+    def stop(self) -> None: ...
 
     def poses(self) -> list[Pose]:
-        if not self.script:
-            return []
-        item = self.script.pop(0)
+        item = self.script.pop(0) if self.script else self.then
         if isinstance(item, SpotterError):
             raise item
-        return [item]
+        if item is None:
+            return []
+        return [pose(self.clock() if item == NEW else int(item))]
 
 
 class ScriptedBands(ImuSource):
-    def __init__(self, script: list[ImuBatch | SpotterError]) -> None:
-        self.script, self.closed = list(script), False
+    """Likewise; NEW is a batch of every band."""
 
-    def open(self) -> None: ...
+    def __init__(self, clock: Clock, script: list[Item], then: Item = None, opening: list[SpotterError] | None = None) -> None:
+        self.clock, self.script, self.then, self.opening = clock, list(script), then, list(opening or [])
+        self.opened, self.closed = 0, 0
+
+    def open(self) -> None:
+        if self.opening:
+            raise self.opening.pop(0)
+        self.opened += 1
 
     def close(self) -> None:
-        self.closed = True
+        self.closed += 1
 
     def read(self, until_ns: int) -> list[ImuBatch]:
         assert until_ns > 0
-        if not self.script:
-            return []
-        item = self.script.pop(0)
+        item = self.script.pop(0) if self.script else self.then
         if isinstance(item, SpotterError):
             raise item
-        return [item]
+        return [batch(self.clock(), band) for band in range(4)] if item == NEW else []
 
 
 CONFIG = config_from({"imu": {"type": "virtual"}})
@@ -101,15 +117,28 @@ def pose(t_ns: int) -> Pose:
     return Pose(t_ns, 0, 0, np.zeros((33, 4), np.float32), np.zeros((33, 3), np.float32), 640, 480, True)
 
 
-def batch(t_ns: int) -> ImuBatch:
-    return ImuBatch(t_ns, 0, 0, 0, 0, np.array([t_ns], np.int64), np.zeros((1, 6), np.float32))
+def batch(t_ns: int, band: int = 0) -> ImuBatch:
+    return ImuBatch(t_ns, 0, 0, band, 0, np.array([t_ns], np.int64), np.zeros((1, 6), np.float32))
 
 
-def live(eye: ScriptedEye, bands: ImuSource, seconds: float) -> tuple[Ledger, list[int]]:
-    clock, core = Clock(), Ledger()
-    runner = LiveRunner(Session(core, []), eye, bands, HZ, clock=clock, sleep=clock.sleep)
+def watch(eye: ScriptedEye, bands: ImuSource | None = None) -> Watch:
+    names = watched(CONFIG if bands is not None else Config())
+    return Watch(eye, bands or NoImu(ImuConfig()), Supervisor(services(CONFIG, names)), Inline())
+
+
+def live(eye: ScriptedEye, bands: ImuSource | None, seconds: float) -> tuple[Ledger, list[int]]:
+    clock, core = eye.clock, Ledger()
+    runner = LiveRunner(Session(core, []), watch(eye, bands), HZ, clock=clock, sleep=clock.sleep)
     # A little less, because the period of 30 Hz is no whole number of ns.
     return core, list(runner.run(clock() + round(seconds * NS_PER_S) - 1000))
+
+
+def of(core: Ledger, kind: type) -> list[Sensed]:
+    return [message for message in core.sensed if isinstance(message, kind)]
+
+
+def changes(core: Ledger, service: str) -> list[str]:
+    return [m.state.value for m in core.sensed if isinstance(m, ServiceChanged) and m.service == service]
 
 
 def test_played_messages_move_time_to_the_newest_of_them() -> None:
@@ -156,59 +185,46 @@ def test_a_recorded_session_is_replayed_tick_for_tick(tmp_path: Path) -> None:
 
 
 def test_poses_and_batches_reach_the_core_at_the_rate_of_the_ticks() -> None:
-    first, second = pose(1), batch(2)
-    core, times = live(ScriptedEye([first]), ScriptedBands([second]), 2.0)
-    assert core.sensed == [second, first]
+    clock = Clock()
+    core, times = live(ScriptedEye(clock, [], NEW), ScriptedBands(clock, [], NEW), 2.0)
     assert core.times == times
     assert len(times) == 60
+    # The first look starts them, the next one reads.
+    assert [len(of(core, kind)) for kind in (Pose, ImuBatch)] == [59, 59 * 4]
+    assert changes(core, "eye") == changes(core, "bands") == ["starting", "running"]
+    assert changes(core, "left_ankle") == ["running"]
 
 
 def test_the_end_of_a_video_ends_the_run() -> None:
-    _, times = live(ScriptedEye([pose(1), pose(2), EndOfStream("done")]), NoImu(ImuConfig()), 10.0)
-    assert len(times) == 2
+    _, times = live(ScriptedEye(Clock(), [NEW, NEW, EndOfStream("done")]), None, 10.0)
+    assert len(times) == 3
 
 
-def test_bands_that_fail_are_left_out_and_the_eye_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    bands = ScriptedBands([batch(1), DriverError("radio gone"), batch(2)])
+def test_bands_that_fail_are_closed_and_opened_again_and_the_eye_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    bands = ScriptedBands(clock, [NEW, DriverError("radio gone")], NEW)
     with caplog.at_level(logging.WARNING):
-        core, times = live(ScriptedEye([pose(i) for i in range(10)]), bands, 1.0)
-    assert bands.closed
-    assert len([m for m in core.sensed if isinstance(m, ImuBatch)]) == 1
-    assert len([m for m in core.sensed if isinstance(m, Pose)]) == 10
-    assert len(times) == 30
-    assert [r.getMessage() for r in caplog.records] == ["The session goes on without the bands: radio gone"]
+        core, times = live(ScriptedEye(clock, [], NEW), bands, 3.0)
+    assert (bands.opened, bands.closed) == (2, 1)
+    assert changes(core, "bands") == ["starting", "running", "failed", "resting", "starting", "running"]
+    assert len(of(core, Pose)) == len(times) - 1
+    assert len(of(core, ImuBatch)) > 4 * 80
+    assert [r.getMessage() for r in caplog.records] == [
+        "Failed, started again in 0 s: bands. radio gone",
+        "Running again: bands.",
+    ]
 
 
 def test_an_eye_that_fails_is_started_again() -> None:
-    eye = ScriptedEye([pose(1), EyeError("hangs"), pose(2)])
-    core, _ = live(eye, NoImu(ImuConfig()), 1.0)
-    assert (eye.stopped, eye.started) == (1, 1)
-    assert [m.t_ns for m in core.sensed] == [1, 2]
-
-
-def test_an_eye_that_keeps_failing_rests_longer_and_is_then_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    eye = ScriptedEye([EyeError("hangs")] * 20)
-    with caplog.at_level(logging.WARNING):
-        core, times = live(eye, ScriptedBands([batch(i) for i in range(9999)]), 30.0)
-    assert eye.started == len(RESTART_AFTER_S)
-    assert len(core.sensed) == len(times) == 900
-    assert "bands alone" in caplog.records[-1].getMessage()
-
-
-def test_without_bands_an_eye_that_keeps_failing_ends_the_run_with_its_error() -> None:
-    with pytest.raises(EyeError, match="hangs"):
-        live(ScriptedEye([EyeError("hangs")] * 20), NoImu(ImuConfig()), 60.0)
-
-
-def test_an_eye_that_recovers_has_its_patience_back() -> None:
-    failures = [EyeError("hangs"), pose(1)] * (len(RESTART_AFTER_S) + 3)
-    core, _ = live(ScriptedEye(failures), NoImu(ImuConfig()), 30.0)
-    assert len(core.sensed) == len(RESTART_AFTER_S) + 3
+    eye = ScriptedEye(Clock(), [NEW, EyeError("died")], NEW)
+    core, _ = live(eye, None, 1.0)
+    assert (eye.dismissals, eye.started) == (1, 2)
+    assert changes(core, "eye") == ["starting", "running", "failed", "resting", "starting", "running"]
 
 
 def test_a_step_that_takes_too_long_is_not_made_up_for() -> None:
     clock, core = Clock(), Ledger()
-    runner = LiveRunner(Session(core, []), ScriptedEye([]), NoImu(ImuConfig()), HZ, clock=clock, sleep=clock.sleep)
+    runner = LiveRunner(Session(core, []), watch(ScriptedEye(clock, [])), HZ, clock=clock, sleep=clock.sleep)
     steps = runner.run(clock() + 10 * NS_PER_S - 1000)
     next(steps)
     clock.now_ns += 5 * NS_PER_S

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device.errors import RecordingError, StoreError
-from device.messages import Advanced, ClockPing, ImuBatch, Pose
+from device.messages import Advanced, ClockPing, ImuBatch, Pose, ServiceChanged
 from device.runtime.recording import FILE_NAME, Recorder, RecordingMeta, read_recording
 
 META = RecordingMeta("2026-01-02T03:04:05+00:00", {"camera": {"rate_hz": 15.0}}, "ab" * 32, 5_000, {"seed": 7})
@@ -137,7 +137,7 @@ def test_whole_records_of_nonsense_are_only_ever_a_recording_error(tmp_path, rec
     file.write_bytes(head + b"".join(framed(kind, payload) for kind, payload in records) + tail)
     try:
         for message in read_recording(file):
-            assert isinstance(message, Pose | ImuBatch | ClockPing)
+            assert isinstance(message, Pose | ImuBatch | ClockPing | ServiceChanged)
     except RecordingError:
         pass
 
@@ -150,7 +150,7 @@ def framed(kind, payload):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": 3}, "format 3, this version reads 1 to 2"),
+        ({"format": 4}, "format 4, this version reads 1 to 3"),
         ({"format": None}, "format None"),
         ({"landmarks": ["nose"]}, "other landmarks"),
         ({"start_ns": "soon"}, "start_ns"),

@@ -12,7 +12,7 @@ from device.config import Config, with_settings
 from device.demo.loop import ObservedModel
 from device.demo.scores import SessionTruth, angle_score, exercise_tick_accuracy
 from device.exercises import load_exercises
-from device.messages import EXERCISES, NS_PER_S, ClockPing, ImuBatch, Sensed
+from device.messages import EXERCISES, NS_PER_S, ClockPing, ImuBatch, Pose, Sensed
 from device.report.log import LogBook
 from device.rows import Row, row
 from device.runtime.bundle import Bundle
@@ -139,8 +139,10 @@ def found_offset(session: SensedSession, until_ns: int) -> CameraOffset:
     for message in session.messages(until_ns):
         if isinstance(message, ClockPing):
             timebase.ping(message)
-        else:
-            sync.push(timebase.convert(message, message.t_ns) if isinstance(message, ImuBatch) else message)
+        elif isinstance(message, ImuBatch):
+            sync.push(timebase.convert(message, message.t_ns))
+        elif isinstance(message, Pose):
+            sync.push(message)
     return sync.estimate
 
 

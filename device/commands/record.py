@@ -39,17 +39,25 @@ def run(args: argparse.Namespace) -> int:
 
     from device.config import load_config
     from device.messages import NS_PER_S
-    from device.runtime.live import LiveRunner, open_bands, open_eye, open_recorder
+    from device.runtime import live
+    from device.runtime.background import Threads
+    from device.runtime.live_runner import LiveRunner, Watch
+    from device.runtime.services import services, watched
+    from device.runtime.supervisor import Supervisor
+    from device.stopping import between_steps
 
     config = load_config(args.config)
+    # Nothing comes out of a core here.
+    supervisor = Supervisor(services(config, set(watched(config)) - {"core"}))
     with ExitStack() as stack:
-        bands = open_bands(config, stack)
-        eye = open_eye(config, stack)
-        start_ns = time.monotonic_ns()
-        recorder = open_recorder(Path(args.folder), config, None, start_ns, stack)
+        check = stack.enter_context(between_steps())
+        watch = stack.enter_context(Watch(live.make_eye(config), live.make_bands(config), supervisor, Threads()))
+        watch.wait(check=check)
+        start_ns = watch.start_ns(time.monotonic_ns())
+        recorder = live.open_recorder(Path(args.folder), config, None, start_ns, stack)
         until_ns = None if args.duration is None else start_ns + round(args.duration * NS_PER_S)
         shown_s = 0
-        for now_ns in LiveRunner(Notebook(recorder), eye, bands, config.signals.tick_hz).run(until_ns):
+        for now_ns in LiveRunner(Notebook(recorder), watch, config.signals.tick_hz, check=check).run(until_ns):
             elapsed_s = (now_ns - start_ns) // NS_PER_S
             if elapsed_s > shown_s and not args.json:
                 shown_s = elapsed_s

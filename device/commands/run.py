@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from device.runtime.summary import SetCollector
+    from device.runtime.supervisor import Supervisor
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,48 +50,65 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
     """A coached session in real time; also written to the folder `recording` where there is one."""
     from device.config import load_config, with_settings
     from device.messages import NS_PER_S
-    from device.runtime.live import LiveRunner, build_core, config_bundle, open_bands, open_eye, open_outputs, open_recorder
+    from device.runtime import live
+    from device.runtime.background import Threads
+    from device.runtime.live_runner import LiveRunner, Watch
+    from device.runtime.notify import from_environment
     from device.runtime.offset_file import load_offset, save_offset
-    from device.runtime.session import RecordingSink, Session, Sink
+    from device.runtime.services import services, watched
+    from device.runtime.session import Session
     from device.runtime.summary import SetCollector
+    from device.runtime.supervisor import Supervisor
     from device.screen import Screen
+    from device.stopping import between_steps
 
     config = load_config(args.config)
     if args.trainee is not None:
         config = with_settings(config, store={"trainee": args.trainee})
-    bundle = config_bundle(config)
     screen = Screen(config.budget, title=f"spotter, {config.store.trainee}", quiet=args.json)
     collector = SetCollector()
+    supervisor, background = Supervisor(services(config, watched(config))), Threads()
     start_ns = 0
     try:
         with ExitStack() as stack:
-            bands = open_bands(config, stack)
-            eye = open_eye(config, stack, on_timing=screen.timing)
-            start_ns = time.monotonic_ns()
+            check = stack.enter_context(between_steps())
+            notifier = from_environment()
+            stack.callback(notifier.close)
+            bands = live.make_bands(config)
+            watch = stack.enter_context(Watch(live.make_eye(config, on_timing=screen.timing), bands, supervisor, background))
+            # The eye takes longest: it loads while the model does.
+            watch.begin()
+            bundle = live.config_bundle(config)
+            watch.wait(notifier, check=check)
+            start_ns = watch.start_ns(time.monotonic_ns())
             offset = load_offset(config.store.path)
-            core = build_core(config, start_ns, bundle=bundle, on_timing=screen.timing, offset=offset)
+            core = live.build_core(config, start_ns, bundle=bundle, on_timing=screen.timing, offset=offset)
             stack.callback(lambda: save_offset(config.store.path, core.camera_offset))
-            sinks: list[Sink] = [collector, screen, *open_outputs(config, bundle, args.command, start_ns, stack, bands)]
+            kept = live.outputs(config, bundle, args.command, start_ns, supervisor, background, bands)
             if recording is not None:
-                sinks.append(RecordingSink(open_recorder(recording, config, bundle, start_ns, stack, offset=offset)))
+                recorder = live.open_recorder(recording, config, bundle, start_ns, stack, offset=offset)
+                kept.append(live.kept_recording(recorder, supervisor, background))
+            supervisor.add(services(config, [sink.name for sink in kept]))
             stack.enter_context(screen)
-            session = stack.enter_context(Session(core, sinks))
+            session = stack.enter_context(Session(core, [collector, screen, *kept]))
+            stack.callback(notifier.stopping)
             until_ns = None if args.duration is None else start_ns + round(args.duration * NS_PER_S)
-            for now_ns in LiveRunner(session, eye, bands, config.signals.tick_hz).run(until_ns):
+            runner = LiveRunner(session, watch, config.signals.tick_hz, others=kept, notifier=notifier, check=check)
+            for now_ns in runner.run(until_ns):
                 screen.update(core.progress, elapsed_s=(now_ns - start_ns) / NS_PER_S, total_s=args.duration or 0.0)
     except KeyboardInterrupt:
-        _show(collector, start_ns, args.json)
+        _show(collector, supervisor, start_ns, args.json)
         raise
-    _show(collector, start_ns, args.json)
+    _show(collector, supervisor, start_ns, args.json)
     return 0
 
 
-def _show(collector: SetCollector, start_ns: int, machine: bool) -> None:
+def _show(collector: SetCollector, supervisor: Supervisor, start_ns: int, machine: bool) -> None:
     from device.commands.replay import print_sets
     from device.runtime.summary import as_json
 
     found = as_json(collector.sets, start_ns)
     if machine:
-        print(json.dumps(found))
+        print(json.dumps(found | {"services": supervisor.report(time.monotonic_ns())}))
     else:
         print_sets(found)

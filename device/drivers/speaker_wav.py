@@ -38,13 +38,17 @@ class WavSpeaker(Speaker):
         self._file = -1
 
     def open(self) -> None:
+        """Opened again after it was closed, it goes on behind what was said."""
         self.close()
         self._prompts = load_prompts(self._config.language)
-        self._start_ns = time.monotonic_ns() if self._given_start_ns is None else self._given_start_ns
-        self._samples = self._free_at_ns = 0
+        again = self._samples > 0 and self.path.exists()
+        if not again:
+            self._start_ns = time.monotonic_ns() if self._given_start_ns is None else self._given_start_ns
+            self._samples = self._free_at_ns = 0
         try:
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            self._write(_header(0), 0)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if again else os.O_TRUNC)
+            self._file = os.open(self.path, flags, 0o644)
+            self._write(_header(self._samples * 2), 0)
         except OSError as error:
             self.close()
             raise StoreError(

@@ -28,12 +28,14 @@ from device.messages import (
     ImuBatch,
     Repetition,
     Sensed,
+    ServiceChanged,
     SetEnded,
     SetStarted,
     Stage,
     StageTiming,
     Tick,
 )
+from device.runtime.absence import Absences
 from device.runtime.align import Aligner
 from device.runtime.coach import Coach
 from device.runtime.deviation import Measured, RepetitionMeter, Sample, Standards, expected_variant, sample_of
@@ -130,6 +132,7 @@ class Core:
         self._correction = OffsetCorrection(self.camera_offset.offset_ns if self.camera_offset.known else 0)
         self._aligner = Aligner(config.signals, start_ns)
         self._watch = BandWatch(hz)
+        self._absences = Absences()
         self._features = FeatureExtractor(model.constants)
         self._energy = EnergyMeter(hz)
         self._stages = StageTracker(hz)
@@ -166,6 +169,9 @@ class Core:
         if isinstance(message, ClockPing):
             self.timebase.ping(message)
             return
+        if isinstance(message, ServiceChanged):
+            self._absences.push(message)
+            return
         if isinstance(message, ImuBatch) and message.sigma_ns < 0:
             message = self.timebase.convert(message, message.t_ns)
         if self._sync is not None:
@@ -199,15 +205,15 @@ class Core:
 
     def _step(self, tick: Tick) -> list[Coached]:
         t0 = time.perf_counter_ns()
-        notices = self._watch_bands(tick)
+        notices = [*self._absences.step(tick.t_ns), *((prompt,) for prompt in self._watch_bands(tick))]
         tick = self._watch.corrected(tick)
         skeleton, inertial = self._features.step(tick)
         t1 = self._took("features", tick.t_ns, t0)
         estimate = self._model.step(skeleton, inertial, tick.t_ns, tick.seq)
         t2 = self._took("model", tick.t_ns, t1)
         coached = self._coach_tick(tick, estimate)
-        for prompt in notices:
-            coached += self._coach.notice(tick.t_ns, (prompt,))
+        for prompts in notices:
+            coached += self._coach.notice(tick.t_ns, prompts)
         self._took("coach", tick.t_ns, t2)
         self.last_tick = tick
         return [estimate, *self._numbered(coached)]

@@ -6,6 +6,7 @@ picture. It dies with its parent: the end of the pipe ends it.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -31,6 +32,16 @@ from device.skeleton import N_NODES
 
 START_TIMEOUT_S = 60.0
 """Loading MediaPipe takes 2 s on a desktop and some 15 s on a Raspberry Pi with a cold card."""
+
+END_S = 0.3
+"""How long a process has to end by itself once its pipe is closed, before it is killed."""
+KILLED_S = 1.0
+"""How long it has to be gone once it is killed. One that the kernel holds for a hung camera (state D) is then given up."""
+
+MOST_GIVEN_UP = 3
+"""Processes that can't be killed, above which no other one is started: each keeps its memory."""
+
+log = logging.getLogger(__name__)
 
 READY, POSE, END, FAILED = range(4)
 RECORD = np.dtype(
@@ -74,8 +85,8 @@ class EyeSpec:
 class Eye:
     """The parent's end of the eye process.
 
-    `timeout_s`: silence after which the eye counts as hung. `on_timing` gets the times that `camera` and `pose` took for
-    each pose. After an EyeError, `stop` and `start` make a new process.
+    `timeout_s`: silence after which the eye counts as hung where it is waited for. `on_timing` gets the times that `camera` and
+    `pose` took for each pose. After an EyeError, `stop` and `start` make a new process.
     """
 
     def __init__(self, spec: EyeSpec, *, timeout_s: float = 5.0, on_timing: Callable[[StageTiming], None] | None = None) -> None:
@@ -83,38 +94,59 @@ class Eye:
         self._timeout_s = timeout_s
         self._on_timing = on_timing
         self._process: subprocess.Popen[bytes] | None = None
+        self._leaving: list[_Leaving] = []
         self._pipe: Connection[Any, Any] | None = None
         self._ready = False
-        self._heard_s = 0.0
         self._received: deque[Pose] = deque()
         self._ended: SpotterError | None = None
 
     def start(self) -> None:
-        """Start the process without waiting for it; it is ready some seconds later (`wait_ready`)."""
-        self.stop()
+        """Start the process without waiting for it; it is ready some seconds later (`ready`, `wait_ready`).
+
+        One that still runs is let go. Raises EyeError where no process can be started, or too many can't be ended.
+        """
+        self.dismiss()
+        if sum(leaving.given_up for leaving in self._leaving) >= MOST_GIVEN_UP:
+            raise EyeError(f"{MOST_GIVEN_UP} processes of the eye hang in the kernel and can't be killed. Restart the computer.")
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "device.runtime.eye_process", str(theirs.fileno())]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-            self._process = subprocess.Popen(
-                command, pass_fds=(theirs.fileno(),), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command, pass_fds=(theirs.fileno(),), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+                )
+            except OSError as error:
+                ours.close()
+                raise EyeError(f"No process can be started for the eye ({error}). Free memory, or end other programs.") from error
         self._pipe = Connection(ours.detach())
-        self._heard_s = time.monotonic()
         self._send(self._spec)
 
     def stop(self) -> None:
-        """End the process, hung or not, and forget its poses. Stopping twice is harmless."""
+        """End the process, hung or not, and forget its poses; at most END_S + KILLED_S. Stopping twice is harmless."""
+        self.dismiss()
+        while not self.dismissed:
+            time.sleep(0.005)
+
+    def dismiss(self) -> None:
+        """Let the process go without waiting for it, and forget its poses. `dismissed` sees to its end."""
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:
-            try:
-                self._process.wait(0.5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            self._leaving.append(_Leaving(self._process, time.monotonic()))
         self._process, self._pipe, self._ready, self._ended = None, None, False, None
         self._received.clear()
+
+    @property
+    def dismissed(self) -> bool:
+        """Whether every process that was let go has ended, or was given up because even SIGKILL did not end it. Never waits."""
+        self._leaving = [leaving for leaving in self._leaving if not leaving.ended()]
+        return all(leaving.given_up for leaving in self._leaving)
+
+    @property
+    def ready(self) -> bool:
+        """Whether camera and estimator are open."""
+        return self._ready
 
     @property
     def alive(self) -> bool:
@@ -137,13 +169,12 @@ class Eye:
         return self._received.popleft()
 
     def poses(self) -> list[Pose]:
-        """Live: what has come since the last call; never waits. Raises like `next`; EyeError after `timeout_s` of silence."""
+        """Live: what has come since the last call; never waits. Raises what the eye failed with, EyeError when it died,
+        EndOfStream after the last pose. That it is silent is for the caller to notice."""
         while self._ended is None and self._receive(0.0):
             pass
         if not self._received:
             self._raise_ended()
-            if time.monotonic() - self._heard_s > self._patience_s():
-                self._fail(f"has sent nothing for {time.monotonic() - self._heard_s:.1f} s")
         arrived = list(self._received)
         self._received.clear()
         return arrived
@@ -187,7 +218,6 @@ class Eye:
             record = np.frombuffer(self._pipe.recv_bytes(RECORD.itemsize), dtype=RECORD)[0]
         except (OSError, EOFError):
             self._fail(self._how_it_died())
-        self._heard_s = time.monotonic()
         self._take(record)
         return True
 
@@ -228,7 +258,36 @@ class Eye:
         if self._process is None:
             return "is gone"
         try:
-            code = self._process.wait(1.0)
+            # The kernel closes the pipe a moment before it has the status; the core's loop waits for no longer than that.
+            code = self._process.wait(0.02)
         except subprocess.TimeoutExpired:
             return "closed its pipe"
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+
+
+class _Leaving:
+    """A process that was let go: ends by itself, is killed, or is given up."""
+
+    def __init__(self, process: subprocess.Popen[bytes], since_s: float) -> None:
+        self._process = process
+        self._since_s = since_s
+        self._killed_s: float | None = None
+        self.given_up = False
+
+    def ended(self) -> bool:
+        """Whether it is gone; kills it when it is time."""
+        if self._process.poll() is not None:
+            return True
+        now_s = time.monotonic()
+        if self._killed_s is None:
+            if now_s - self._since_s >= END_S:
+                self._process.kill()
+                self._killed_s = now_s
+        elif not self.given_up and now_s - self._killed_s >= KILLED_S:
+            self.given_up = True
+            log.error(
+                "The eye process %d can't be killed: the kernel holds it, most likely for a hung camera. It is left behind; "
+                "if the camera does not come back, restart the computer.",
+                self._process.pid,
+            )
+        return False

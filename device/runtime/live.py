@@ -1,38 +1,45 @@
-"""Puts the parts of a session together, and runs one in real time."""
+"""Puts the parts of a session together. `device.runtime.live_runner` runs one in real time."""
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from device.config import Config
 from device.drivers.base import ImuSource
-from device.drivers.imu_none import NoImu
 from device.drivers.registry import create_haptic, create_imu, create_speaker
-from device.errors import DriverError, EndOfStream, SpotterError
 from device.exercises import load_exercises
-from device.messages import NS_PER_S, Advanced, Coached, Pose, Sensed, StageTiming
+from device.messages import Advanced, Sensed, StageTiming
+from device.runtime.background import Background
 from device.runtime.bundle import MANIFEST, Bundle, load_bundle, sha256
 from device.runtime.calibration import FILE_NAME, CalibratedImu, CalibrationStore
 from device.runtime.core import Core
 from device.runtime.eye import Eye, EyeSpec
+from device.runtime.kept import KeptSink
 from device.runtime.model import StepModel
 from device.runtime.offset_file import recorded
 from device.runtime.recording import Recorder, RecordingMeta
-from device.runtime.session import HapticSink, Session, Sink, StoreSink, VoiceSink
+from device.runtime.session import (
+    KEPT_IN_STORE,
+    RECORDED,
+    HapticSink,
+    RecordingSink,
+    Session,
+    Sink,
+    StoreSink,
+    VoiceSink,
+)
 from device.runtime.store import SessionStore
+from device.runtime.supervisor import Supervisor
 from device.runtime.sync import UNKNOWN, CameraOffset
 
-log = logging.getLogger(__name__)
-
-RESTART_AFTER_S = (0.0, 1.0, 2.0, 5.0, 10.0)
-"""How long an eye that failed rests before it is started again, for the first failure in a row, the second, and so on."""
+STORE_PATIENCE_S = 0.1
+"""How long the core's loop waits for a store that another process has locked; then the store is tried again later."""
+RECORDING_BOUND = 15_000
+"""Messages kept for a recording that can't be written: two minutes."""
 UNCALIBRATED = ("none", "virtual", "recording")
 """Sources of bands whose samples are as they are: there is no sensor to calibrate."""
 
@@ -88,21 +95,56 @@ def stepped(messages: Iterable[Sensed]) -> Iterator[Sensed | Advanced]:
         yield Advanced(now_ns)
 
 
-def open_outputs(
-    config: Config, bundle: Bundle, source: str, start_ns: int, stack: ExitStack, bands: ImuSource | None = None
-) -> list[Sink]:
-    """Sinks of a session in real time: motors, voice and store, opened; `stack` closes them if the session never begins.
+def outputs(
+    config: Config,
+    bundle: Bundle,
+    source: str,
+    start_ns: int,
+    supervisor: Supervisor,
+    background: Background,
+    bands: ImuSource | None = None,
+) -> list[KeptSink]:
+    """Sinks of a session in real time: vibration, voice and store. The supervisor has them opened, and anew when they fail.
 
-    `source`: what the store says that it came from. `bands`: opened, which the `band` haptic driver vibrates. Raises DriverError,
-    StoreError.
+    `source`: what the store says that it came from. `bands`: the source of the bands, which the `band` haptic driver vibrates.
+    Raises UnknownDriver and DriverError where a driver can't even be constructed.
     """
     parts = {"source": bands} if config.haptic.type == "band" else {}
-    haptic = stack.enter_context(create_haptic(config.haptic, **parts))
-    speaker = stack.enter_context(create_speaker(config.speaker))
-    store = SessionStore(config.store.path)
-    stack.callback(store.close)
-    store.begin(config.store.trainee, source, bundle.version, start_ns)
-    return [HapticSink(haptic), VoiceSink(speaker), StoreSink(store)]
+    haptic = create_haptic(config.haptic, **parts)
+    speaker = create_speaker(config.speaker)
+    store = SessionStore(config.store.path, patience_s=STORE_PATIENCE_S)
+    began = datetime.now(UTC)
+
+    def vibration() -> Sink:
+        haptic.open()
+        return HapticSink(haptic)
+
+    def voice() -> Sink:
+        speaker.open()
+        return VoiceSink(speaker)
+
+    def kept_sessions() -> Sink:
+        if store.begun:
+            store.resume()
+        else:
+            store.begin(config.store.trainee, source, bundle.version, start_ns, began)
+        return StoreSink(store)
+
+    return [
+        KeptSink("vibration", vibration, supervisor, background),
+        KeptSink("voice", voice, supervisor, background),
+        KeptSink("store", kept_sessions, supervisor, background, keeps=KEPT_IN_STORE),
+    ]
+
+
+def kept_recording(recorder: Recorder, supervisor: Supervisor, background: Background) -> KeptSink:
+    """The sink that writes into `recorder`, which is open; when it fails it goes on behind what was written."""
+
+    def make() -> Sink:
+        recorder.resume()
+        return RecordingSink(recorder)
+
+    return KeptSink("recording", make, supervisor, background, keeps=RECORDED, bound=RECORDING_BOUND)
 
 
 def open_recorder(
@@ -120,129 +162,14 @@ def open_recorder(
     return stack.enter_context(Recorder(folder, meta))
 
 
-def open_bands(config: Config, stack: ExitStack) -> ImuSource:
-    """The bands that `config` names, opened and calibrated; `stack` closes them. Raises DriverError."""
+def make_bands(config: Config) -> ImuSource:
+    """The bands that `config` names, calibrated, not opened. Raises UnknownDriver, DriverError where that can't be."""
     source = create_imu(config.imu)
     if config.imu.type not in UNCALIBRATED:
         source = CalibratedImu(source, CalibrationStore(Path(config.store.path).expanduser().with_name(FILE_NAME)))
-    return stack.enter_context(source)
+    return source
 
 
-def open_eye(config: Config, stack: ExitStack, *, on_timing: Callable[[StageTiming], None] | None = None) -> Eye:
-    """The eye before the camera that `config` names, ready; `stack` stops it. Raises DriverError, MediaError, EyeError."""
-    eye = stack.enter_context(Eye(EyeSpec(config.camera, config.pose), on_timing=on_timing))
-    eye.wait_ready()
-    return eye
-
-
-class Watching(Protocol):
-    """What a live session asks of the eye; `device.runtime.eye.Eye` is the one."""
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def poses(self) -> list[Pose]: ...
-
-
-class Fed(Protocol):
-    """What is fed: a `Session`, or whatever else takes in what is sensed."""
-
-    def push(self, message: Sensed) -> None: ...
-
-    def advance(self, now_ns: int) -> list[Coached]: ...
-
-
-class LiveRunner:
-    """Feeds a session from the eye and the bands in real time.
-
-    An eye that fails is started again, with growing rests, while the bands go on; bands that fail are left out. When nothing
-    is left to watch with, the last error is raised. A finite source that is done (a video) ends the run.
-    """
-
-    def __init__(
-        self,
-        session: Fed,
-        eye: Watching,
-        bands: ImuSource,
-        tick_hz: float,
-        *,
-        clock: Callable[[], int] = time.monotonic_ns,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._session = session
-        self._eye: Watching | None = eye
-        # The source `none` never fails and never delivers: with it alone nobody is watched.
-        self._bands: ImuSource | None = None if isinstance(bands, NoImu) else bands
-        self._period_ns = round(NS_PER_S / tick_hz)
-        self._clock = clock
-        self._sleep = sleep
-        self._failures = 0
-        self._restart_ns: int | None = None
-
-    def run(self, until_ns: int | None = None) -> Iterator[int]:
-        """Run until `until_ns` (host monotonic) or the end of a source. Yields the time (ns) after each step."""
-        due_ns = self._clock()
-        while until_ns is None or due_ns < until_ns:
-            now_ns = self._clock()
-            try:
-                self._read_bands(now_ns)
-                self._read_eye(now_ns)
-            except EndOfStream:
-                return
-            self._session.advance(now_ns)
-            yield now_ns
-            # A step that took too long is not made up for: the grid of ticks is the core's, not this loop's.
-            due_ns = max(due_ns + self._period_ns, self._clock())
-            self._sleep(max(0, due_ns - self._clock()) / NS_PER_S)
-
-    def _read_bands(self, now_ns: int) -> None:
-        if self._bands is None:
-            return
-        try:
-            # Of what came meanwhile the pings first: they can only make the batches' times better.
-            for ping in self._bands.pings(now_ns):
-                self._session.push(ping)
-            for batch in self._bands.read(now_ns):
-                self._session.push(batch)
-        except EndOfStream:
-            raise
-        except DriverError as error:
-            self._bands.close()
-            self._bands = None
-            if self._eye is None:
-                raise
-            log.warning("The session goes on without the bands: %s", error)
-
-    def _read_eye(self, now_ns: int) -> None:
-        if self._eye is None:
-            return
-        if self._restart_ns is not None:
-            if now_ns < self._restart_ns:
-                return
-            self._restart_ns = None
-            self._eye.start()
-        try:
-            poses = self._eye.poses()
-        except EndOfStream:
-            raise
-        except SpotterError as error:
-            self._eye.stop()
-            self._rest_eye(now_ns, error)
-            return
-        if poses:
-            self._failures = 0
-        for pose in poses:
-            self._session.push(pose)
-
-    def _rest_eye(self, now_ns: int, error: SpotterError) -> None:
-        if self._failures < len(RESTART_AFTER_S):
-            rest_s = RESTART_AFTER_S[self._failures]
-            self._restart_ns = now_ns + round(rest_s * NS_PER_S)
-            self._failures += 1
-            log.warning("The eye is started again in %g s: %s", rest_s, error)
-            return
-        self._eye = None
-        if self._bands is None:
-            raise error
-        log.warning("The session goes on with the bands alone, the eye failed %d times in a row: %s", self._failures, error)
+def make_eye(config: Config, *, on_timing: Callable[[StageTiming], None] | None = None) -> Eye:
+    """The eye before the camera that `config` names, not started."""
+    return Eye(EyeSpec(config.camera, config.pose), on_timing=on_timing)

@@ -6,6 +6,7 @@ The first one is a JSON header. A cut inside the last record, or a tail of zeros
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -19,18 +20,18 @@ from typing import Any
 import numpy as np
 
 from device.errors import RecordingError, StoreError
-from device.messages import Advanced, ClockPing, ImuBatch, Pose, Sensed
+from device.messages import Advanced, ClockPing, ImuBatch, Pose, Sensed, ServiceChanged, ServiceState
 from device.skeleton import BANDS, LANDMARKS, N_BANDS, N_NODES
 
-FORMAT = 2
-READABLE = (1, 2)
-"""Format 1 has no pings."""
+FORMAT = 3
+READABLE = (1, 2, 3)
+"""Format 1 has no pings, formats 1 and 2 no changes of services."""
 FILE_NAME = "session.rec"
 FLUSH_BYTES = 16 * 1024
 FLUSH_NS = 500_000_000
 MAX_PAYLOAD = 1 << 20
 
-_HEADER, _POSE, _IMU, _ADVANCED, _PING = 0, 1, 2, 3, 4
+_HEADER, _POSE, _IMU, _ADVANCED, _PING, _SERVICE = 0, 1, 2, 3, 4, 5
 _FRAME = struct.Struct("<BI")
 _CRC = struct.Struct("<I")
 _POSE_HEAD = struct.Struct("<qqqII?")
@@ -92,12 +93,13 @@ class Recorder:
     """Appends messages to `folder`/session.rec. A killed process loses at most the last half second.
 
     Raises StoreError when the folder can't be written, holds a recording already, or the disk is full; what was written
-    before stays readable.
+    before stays readable, and `resume` goes on after it.
     """
 
     def __init__(self, folder: Path | str, meta: RecordingMeta | None = None) -> None:
         self.path = Path(folder).expanduser() / FILE_NAME
         self._pending = bytearray()
+        self._size = 0
         self._flushed_ns: int | None = None
         self._file = -1
         try:
@@ -117,9 +119,11 @@ class Recorder:
             raise
 
     def write(self, message: Sensed | Advanced) -> None:
-        """Append `message`. Raises StoreError when the disk is full or the recorder is closed."""
+        """Append `message`. Raises StoreError when the disk is full or the recorder is closed, RecordingError when `message`
+        can't be recorded; it is then not in it."""
         if self._file < 0:
             raise StoreError(f"{self.path}: the recording is closed; nothing more can be written to it.")
+        before = len(self._pending)
         try:
             if isinstance(message, Pose):
                 self._append(_POSE, _encode_pose(message))
@@ -128,17 +132,40 @@ class Recorder:
             elif isinstance(message, ClockPing):
                 fields = (message.band, message.session, message.sent_ns, message.band_ns, message.received_ns)
                 self._append(_PING, _PING_FIELDS.pack(*fields))
+            elif isinstance(message, ServiceChanged):
+                self._append(_SERVICE, _encode_service(message))
             else:
                 self._append(_IMU, _encode_imu(message))
         except struct.error as error:
-            raise StoreError(
+            raise RecordingError(
                 f"{self.path}: a {type(message).__name__} holds a number that is too large to be recorded."
             ) from error
         if self._flushed_ns is None:
             self._flushed_ns = message.t_ns
         if len(self._pending) >= FLUSH_BYTES or message.t_ns - self._flushed_ns >= FLUSH_NS:
             self._flushed_ns = message.t_ns
-            self._flush()
+            try:
+                self._flush()
+            except StoreError:
+                del self._pending[before:]
+                raise
+
+    def resume(self) -> None:
+        """Go on after writing failed, behind the last record that is whole; what waited is written first.
+
+        Raises StoreError where that still can't be, or the file is no longer the one that was written.
+        """
+        if self._file >= 0:
+            return
+        try:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            if os.fstat(self._file).st_size < self._size:
+                raise FileNotFoundError(errno.ENOENT, "the recording is not there any more")
+            os.ftruncate(self._file, self._size)
+        except OSError as error:
+            self._release()
+            raise self._failed(error) from error
+        self._flush()
 
     def close(self) -> None:
         """Write what is pending and have it on the disk; closing twice is harmless."""
@@ -164,17 +191,18 @@ class Recorder:
         self._pending += _CRC.pack(zlib.crc32(record))
 
     def _flush(self) -> None:
-        while self._pending:
+        """Write all that is pending. Where that fails it stays pending, and a record that was cut short stays the last one."""
+        at = 0
+        while at < len(self._pending):
             try:
-                written = os.write(self._file, self._pending)
+                at += os.write(self._file, bytes(self._pending[at:]))
             except OSError as error:
-                # Nothing may follow a record that was cut short.
                 self._release()
                 raise self._failed(error) from error
-            del self._pending[:written]
+        self._size += at
+        self._pending.clear()
 
     def _release(self) -> None:
-        self._pending.clear()
         if self._file >= 0:
             os.close(self._file)
         self._file = -1
@@ -221,7 +249,7 @@ def _scan(data: bytes, file: Path) -> tuple[list[tuple[int, int, int]], int]:
         end = start + length + _CRC.size
         if not any(data[at : at + _FRAME.size]) and not any(data[at:]):
             break
-        if kind > _PING or length > MAX_PAYLOAD:
+        if kind > _SERVICE or length > MAX_PAYLOAD:
             raise _damaged(file, at)
         if end > size:
             break
@@ -301,7 +329,24 @@ def _check(kind: int, payload: memoryview, file: Path, at: int) -> None:
         return
     if kind == _PING and size == _PING_FIELDS.size and _PING_FIELDS.unpack(payload)[0] < N_BANDS:
         return
+    if kind == _SERVICE:
+        _decode_service(payload, file, at)
+        return
     raise _damaged(file, at)
+
+
+def _encode_service(changed: ServiceChanged) -> bytes:
+    return json.dumps([changed.t_ns, changed.service, changed.state, changed.reason]).encode()
+
+
+def _decode_service(payload: memoryview, file: Path, at: int) -> ServiceChanged:
+    try:
+        t_ns, service, state, reason = json.loads(bytes(payload))
+        if not (type(t_ns) is int and isinstance(service, str) and isinstance(reason, str)):
+            raise TypeError
+        return ServiceChanged(t_ns, service, ServiceState(state), reason)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(file, at) from error
 
 
 def _decode(kind: int, payload: memoryview, file: Path, at: int) -> Sensed | Advanced:
@@ -320,4 +365,6 @@ def _decode(kind: int, payload: memoryview, file: Path, at: int) -> Sensed | Adv
         return Advanced(*_ADVANCED_TIME.unpack(payload))
     if kind == _PING:
         return ClockPing(*_PING_FIELDS.unpack(payload))
+    if kind == _SERVICE:
+        return _decode_service(payload, file, at)
     raise _damaged(file, at)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from device.drivers.base import Haptic, Speaker
-from device.errors import DriverError, StoreError
+from device.errors import DriverError, RecordingError, StoreError
 from device.messages import (
     Advanced,
     ClockPing,
@@ -19,6 +19,7 @@ from device.messages import (
     Pose,
     Repetition,
     Sensed,
+    ServiceChanged,
     SetEnded,
     SetStarted,
     Speech,
@@ -52,7 +53,8 @@ class Sink(Protocol):
     """Acts on messages of a session; those that are not its business it ignores."""
 
     def receive(self, message: Heard) -> None:
-        """Act on `message`. DriverError and StoreError detach the sink; the rest of the session goes on."""
+        """Act on `message`. DriverError and StoreError detach the sink, unless a `device.runtime.kept.KeptSink` stands for it;
+        the rest of the session goes on."""
 
     def close(self) -> None:
         """Leave everything safe and saved; closing twice is harmless."""
@@ -71,7 +73,8 @@ class SteppedCore(Protocol):
 class Session:
     """Feeds the core and hands every message to every sink, in order.
 
-    A sink that fails with DriverError or StoreError is reported once, closed and left out from then on.
+    A sink that fails with DriverError or StoreError is reported once, closed and left out from then on; what has to come back
+    is handed in as a KeptSink.
     `close` closes every sink, whatever any of them raises. As a context manager it closes at the time of the last
     `advance`, as stopped after KeyboardInterrupt and as interrupted after any other error.
     """
@@ -175,6 +178,12 @@ class HapticSink:
             self._haptic.close()
 
 
+KEPT_IN_STORE = (SetStarted, Repetition, SetEnded, Cue)
+"""What the store keeps."""
+RECORDED = (Pose, ImuBatch, ClockPing, ServiceChanged, Advanced)
+"""What a recording keeps."""
+
+
 class StoreSink:
     """Keeps sets, repetitions and cues in the store. The store's session is begun before and ended here."""
 
@@ -184,7 +193,7 @@ class StoreSink:
         self._store = store
 
     def receive(self, message: Heard) -> None:
-        if isinstance(message, SetStarted | Repetition | SetEnded | Cue):
+        if isinstance(message, KEPT_IN_STORE):
             self._store.add(message)
         elif isinstance(message, SessionClosed):
             self._store.end(message.t_ns, message.status)
@@ -202,8 +211,11 @@ class RecordingSink:
         self._recorder = recorder
 
     def receive(self, message: Heard) -> None:
-        if isinstance(message, Pose | ImuBatch | ClockPing | Advanced):
-            self._recorder.write(message)
+        if isinstance(message, RECORDED):
+            try:
+                self._recorder.write(message)
+            except RecordingError as error:
+                log.warning("Left out of the recording: %s", error)
 
     def close(self) -> None:
         self._recorder.close()

@@ -51,14 +51,18 @@ class SessionStore:
     """Writes one session at a time. `begin` opens the database and the session, `end` completes it.
 
     Several processes may write to one database. A session that its process left unfinished (a power cut, SIGKILL) is
-    closed as interrupted by the next process that opens the database alone. All methods raise StoreError.
+    closed as interrupted by the next process that opens the database alone. `patience_s`: how long a database that another
+    process has locked is waited for. One thread at a time may use it. All methods raise StoreError; what one of them was to write
+    is then not in the database at all, and can be written again after `resume`.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, patience_s: float = 5.0) -> None:
         self._path = Path(path).expanduser()
+        self._patience_s = patience_s
         self._db: sqlite3.Connection | None = None
         self._lock: IO[bytes] | None = None
         self._session = 0
+        self._identity = ("", "", "", "")
         self._start_ns = 0
         self._set: int | None = None
         self._last_set: int | None = None
@@ -70,19 +74,56 @@ class SessionStore:
         `start_ns` is the host monotonic time that corresponds to `started`, the time of day (now where None).
         """
         when = (started or datetime.now(UTC)).astimezone().isoformat(timespec="seconds")
+        self._identity, self._start_ns = (trainee, source, bundle, when), start_ns
+        self._session = 0
+        return self.resume()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the session is in a database."""
+        return self._session > 0
+
+    def resume(self) -> int:
+        """Open the database again after it failed or `begin` did, and go on with the session, in the same set. Returns its id.
+
+        Where the database has no such session (it is another disk, or was moved away), the session begins anew in it.
+        """
+        if not self._identity[3]:
+            raise StoreError(f"{self._path}: no session was begun. Begin one before going on with it.")
+        self.close()
         with translated(self._path):
             self._open()
-            with self._writing() as db:
-                added = db.execute(
-                    "INSERT INTO sessions (trainee, source, bundle, started, start_ns, status) VALUES (?, ?, ?, ?, ?, 'open')",
-                    (trainee, source, bundle, when, start_ns),
-                )
-        self._session, self._start_ns = _id(added), start_ns
-        self._set = self._last_set = None
+            try:
+                with self._writing() as db:
+                    known = db.execute(
+                        "UPDATE sessions SET status = 'open', duration_ns = NULL WHERE id = ? AND start_ns = ? AND started = ?",
+                        (self._session, self._start_ns, self._identity[3]),
+                    )
+                    if known.rowcount == 0:
+                        added = db.execute(
+                            "INSERT INTO sessions (trainee, source, bundle, started, start_ns, status) "
+                            "VALUES (?, ?, ?, ?, ?, 'open')",
+                            (*self._identity, self._start_ns),
+                        )
+            except BaseException:
+                self.close()
+                raise
+        if known.rowcount == 0:
+            self._session = _id(added)
+            self._set = self._last_set = None
         return self._session
 
     def add(self, message: SetStarted | Repetition | SetEnded | Cue) -> None:
         """Keep one message; it is on the disk when this returns."""
+        before = (self._set, self._last_set, self._repetitions)
+        try:
+            self._add(message)
+        except BaseException:
+            # Nothing of it was committed.
+            self._set, self._last_set, self._repetitions = before
+            raise
+
+    def _add(self, message: SetStarted | Repetition | SetEnded | Cue) -> None:
         with translated(self._path), self._writing() as db:
             match message:
                 case SetStarted():
@@ -119,7 +160,7 @@ class SessionStore:
         self._lock = self._path.with_name(self._path.name + ".lock").open("ab")
         try:
             alone = _locked(self._lock)
-            self._db = connect(self._path)
+            self._db = connect(self._path, patience_s=self._patience_s)
             if alone:
                 with self._writing() as db:
                     _close_unfinished(db)
@@ -178,12 +219,14 @@ class SessionStore:
         )
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """The database at `path` with its schema; made where absent unless `read_only`. Raises sqlite3.Error, StoreError."""
+def connect(path: Path, *, read_only: bool = False, patience_s: float = 5.0) -> sqlite3.Connection:
+    """The database at `path` with its schema; made where absent unless `read_only`. A lock of another process is waited for
+    `patience_s`. Raises sqlite3.Error, StoreError."""
     if read_only:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=patience_s)
     else:
-        db = sqlite3.connect(path, timeout=5.0)
+        # It is opened beside the session's loop and handed over: one thread at a time, not always the same.
+        db = sqlite3.connect(path, timeout=patience_s, check_same_thread=False)
     try:
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
