@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from device import rows
+from device.commands import bench_faults
 
 if TYPE_CHECKING:
     from device.config import Config
@@ -24,7 +25,7 @@ POSE_HZ = 15
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "bench",
-        help="measure the model, the core, the pose estimators or the renderer",
+        help="measure the model, the core, the pose estimators, the renderer, or what faults do",
         description="Measure one part of Spotter on this machine, with the virtual trainee as its input.",
         epilog="example: spotter bench model --strict",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -74,6 +75,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     rows.add_arguments(part)
     part.set_defaults(run=_radio)
+    bench_faults.add_parts(parts)
 
 
 def _minutes(text: str) -> float:

@@ -1,7 +1,7 @@
 """A whole appliance in simulated time: everything of the product but the devices, faster than the clock.
 
-Real: the loop, supervision, core, model, voice and vibration sinks, and the session store on a disk. Modelled: time, the eye and the
-bands (`feed`, `links`, `eye`), the sound device and the motors (`outputs`); nothing is rendered.
+Real: the loop, supervision, core, model, voice and vibration sinks, and the session store on a disk. Modelled: time, the eye and
+the bands (`feed`, `links`, `eye`), the sound device and the motors (`outputs`); nothing is rendered.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class Appliance:
         bundle: Bundle | None = None,
         booted_s: Sequence[float] | None = None,
     ) -> None:
-        settings = with_settings(config or Config(), imu={"type": "virtual"}, haptic={"type": "virtual"}, speaker={"type": "none"})
+        settings = with_settings(
+            config or Config(), imu={"type": "virtual"}, haptic={"type": "virtual"}, speaker={"type": "none"}
+        )
         self.config = settings
         self.bundle = bundle or config_bundle(settings)
         self.clock = SimulatedClock(START_NS)
@@ -119,7 +121,8 @@ class Appliance:
         yield from self._runner.run(until_ns)
 
     def whole(self) -> bool:
-        """Whether everything is as it should be now: services run, the newest tick has the skeleton and all bands, at known times."""
+        """Whether everything is as it should be now: services run, the newest tick has the skeleton and all bands, at known
+        times."""
         tick = self.core.last_tick
         if tick is None or not tick.pose_present or not tick.imu_present.all():
             return False

@@ -1,8 +1,8 @@
 """A camera driver that fails on command, for the real eye process: a real driver in a real process, only the pictures are grey.
 
 It obeys the file `camera.device`: one word, what is wrong now. `hang PID`: a read in that process never returns. `unplugged`: no
-process finds the camera. `stale`: pictures come 2.5 s late. `slow`: every sixth picture comes. Anything else: it works. Beside the
-file it leaves its process's id.
+process finds the camera. `stale`: pictures come 2.5 s late. `slow`: every sixth picture comes. Anything else: it works. Beside
+the file it leaves its process's id.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every fault in one flat table, and how each is made on a simulated appliance.
+"""How each fault is made on a simulated appliance; which there are is in `device.sim.faults.table`.
 
 Each class makes one fault happen: `begin` when its time has come, `end` when its cause is gone. What it acts on says what is real
 and what is modelled: `links` (bands and radio), `eye`, `outputs` (speaker, motors), `crashing_disk` (the disk), `clock`.
@@ -9,12 +9,9 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from unittest import mock
-
-import numpy as np
 
 from device.messages import NS_PER_S
 from device.skeleton import BANDS
@@ -26,14 +23,12 @@ if TYPE_CHECKING:
 class Fault(Protocol):
     """One fault that can be made to happen. `services`: those that it harms."""
 
-    services: tuple[str, ...]
+    @property
+    def services(self) -> tuple[str, ...]: ...
 
     def begin(self, rig: Appliance) -> None: ...
 
     def end(self, rig: Appliance) -> None: ...
-
-
-Make = Callable[[np.random.Generator], Fault]
 
 
 @dataclass(slots=True)
@@ -197,8 +192,15 @@ class WallClockStep:
 
     def begin(self, rig: Appliance) -> None:  # noqa: ARG002
         real, real_ns = time.time, time.time_ns
-        self._patch.enter_context(mock.patch("time.time", lambda: real() + 3600))
-        self._patch.enter_context(mock.patch("time.time_ns", lambda: real_ns() + 3600 * NS_PER_S))
+
+        def later() -> float:
+            return real() + 3600
+
+        def later_ns() -> int:
+            return real_ns() + 3600 * NS_PER_S
+
+        self._patch.enter_context(mock.patch("time.time", later))
+        self._patch.enter_context(mock.patch("time.time_ns", later_ns))
 
     def end(self, rig: Appliance) -> None:  # noqa: ARG002
         self._patch.close()
@@ -275,66 +277,11 @@ class CpuStarved:
 
 
 @dataclass(slots=True)
-class Wraps(_Band):
-    """A band's counter of 30 bits starts at 0 again, as it does every 18 minutes; when, follows from when the band was turned on."""
+class CounterWrap(_Band):
+    """A band's counter of 30 bits starts at 0 again, as every 18 minutes; when, follows from when the band was turned on."""
 
     def begin(self, rig: Appliance) -> None:
         """The appliance's bands were turned on at the right time before."""
 
     def end(self, rig: Appliance) -> None:
         """It goes on counting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One row. `wraps`: what fails. `lasts_s`: shortest and longest time until its cause is gone, 0 where it is a moment.
-    `noticed_by`: how Spotter finds out. `limit_s`: of the recovery, which counts from the end of the cause; where only Spotter can end it
-    (`ends_by_restart`), from the detection. `make`: for the simulated appliance; None where it can only be
-    made on real parts (`device.sim.faults.real`). `any_time`: it may happen in a soak."""
-
-    name: str
-    wraps: str
-    lasts_s: tuple[float, float]
-    noticed_by: str
-    limit_s: float
-    make: Make | None
-    any_time: bool = True
-    ends_by_restart: bool = False
-
-
-def _band(kind: Callable[[int], Fault]) -> Make:
-    return lambda rng: kind(int(rng.integers(len(BANDS))))
-
-
-FAULTS: tuple[Kind, ...] = (
-    #    name                  what fails      lasts (s)     noticed by                                     limit  made by
-    Kind("band_lost",          "bands",        (4.0, 8.0),   "nothing of it for 0.5 s",                     5.0,   _band(BandLost)),
-    Kind("band_reboot",        "bands",        (0.0, 0.0),   "nothing of it for 0.5 s; a new session",      8.0,   _band(BandReboot)),
-    Kind("counter_wrap",       "bands",        (0.0, 0.0),   "never: unwrapped by the host's clock",        5.0,   _band(Wraps), False),
-    Kind("drift_step",         "bands",        (0.0, 0.0),   "the fit of its clock",                        5.0,   _band(DriftStep)),
-    Kind("duplicates",         "bands",        (6.0, 12.0),  "the same stamp again",                        5.0,   _band(Duplicates)),
-    Kind("reordering",         "bands",        (6.0, 12.0),  "stamps that go back",                         5.0,   _band(Reordering)),
-    Kind("radio_outage",       "bands",        (3.0, 6.0),   "nothing of any band for 0.5 s",               5.0,   lambda _: RadioOutage()),
-    Kind("burst_loss",         "bands",        (3.0, 8.0),   "gaps; nothing of it for 0.5 s",               5.0,   _band(BurstLoss)),
-    Kind("camera_hang",        "eye",          (0.0, 0.0),   "no poses for 2 s",                            5.0,   lambda _: CameraHang(), True, True),
-    Kind("camera_unplugged",   "eye",          (6.0, 12.0),  "the camera's error",                          5.0,   lambda _: CameraUnplugged()),
-    Kind("eye_killed",         "eye",          (0.0, 0.0),   "the end of the pipe",                         5.0,   lambda _: EyeKilled(), True, True),
-    Kind("eye_ignores_sigterm", "eye",         (4.0, 4.0),   "no poses for 2 s, and it does not go",        5.0,   lambda _: EyeIgnoresSigterm(), True, True),
-    Kind("stale_frames",       "eye",          (5.0, 9.0),   "no poses younger than 1 s",                   5.0,   lambda _: StaleFrames()),
-    Kind("frame_rate_drop",    "eye",          (6.0, 12.0),  "less than half of the rate",                  5.0,   lambda _: FrameRateDrop()),
-    Kind("wall_clock_step",    "time of day",  (5.0, 10.0),  "never: nothing is timed by it",               5.0,   lambda _: WallClockStep()),
-    Kind("i2c_errno_121",      "bands",        (1.0, 1.0),   "errno 121 of a transfer",                     5.0,   None, False),
-    Kind("pwm_write_fails",    "vibration",    (15.0, 25.0), "the first vibration that fails",              5.0,   lambda _: PwmWriteFails()),
-    Kind("sound_device_gone",  "voice",        (15.0, 25.0), "the first sentence that fails",               5.0,   lambda _: SoundDeviceGone()),
-    Kind("disk_full",          "store",        (15.0, 25.0), "the first write that fails",                  5.0,   lambda _: DiskFull()),
-    Kind("database_locked",    "store",        (15.0, 25.0), "a write that waited 0.1 s",                   5.0,   lambda _: DatabaseLocked()),
-    Kind("power_cut",          "store",        (0.0, 0.0),   "an unfinished session in the store",          5.0,   None, False),
-    Kind("bundle_damaged",     "model",        (0.0, 0.0),   "SHA-256 of the file",                         5.0,   None, False),
-    Kind("cpu_starved",        "core",         (0.0, 0.0),   "steps more than 0.5 s apart",                 5.0,   lambda _: CpuStarved()),
-    Kind("memory_pressure",    "core",         (10.0, 10.0), "an allocation that fails",                    5.0,   None, False),
-)  # fmt: skip
-
-
-def kind_named(name: str) -> Kind:
-    """The row of `name`; raises KeyError."""
-    return {kind.name: kind for kind in FAULTS}[name]

@@ -79,6 +79,7 @@ def main(arguments: list[str]) -> int:
     found = {
         "ballast_bytes": ballast,
         "failure": seen.failure,
+        "detected_s": seen.failed_s,
         "longest_step_s": round(seen.longest_s, 4),
         "true_repetitions": sum(len(done.repetitions) for done in sensed.trainee.sets),
         "counted_repetitions": counter.repetitions,
@@ -90,11 +91,12 @@ def main(arguments: list[str]) -> int:
 
 
 class _Steps:
-    """Plays messages, and notes the longest step and the first refusal of memory."""
+    """Plays messages, and notes the longest step, and the first refusal of memory: what it said, and how far into a part (s)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.failure = ""
+        self.failed_s: float | None = None
         self.longest_s = 0.0
 
     def play(self, messages: list[Sensed]) -> None:
@@ -105,6 +107,7 @@ class _Steps:
                     pass
             except MemoryError as error:
                 self.failure = self.failure or f"MemoryError {error}".strip()
+                self.failed_s = self.failed_s or (message.t_ns - messages[0].t_ns) / NS_PER_S
             self.longest_s = max(self.longest_s, time.monotonic() - began_s)
 
 

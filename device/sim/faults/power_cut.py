@@ -10,9 +10,10 @@ import contextlib
 import hashlib
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate
@@ -91,12 +92,13 @@ class Recording:
 @dataclass(frozen=True, slots=True)
 class Reopened:
     """One cut. `opens`: the store opens and takes a new session. `complete`: every committed row is there, and nothing but the
-    step in progress besides. `problem`: what is wrong, empty where nothing is."""
+    step in progress besides. `problem`: what is wrong, empty where nothing is. `opened_s`: how long opening took."""
 
     event: int
     opens: bool
     complete: bool
     problem: str
+    opened_s: float = field(default=0.0, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -149,7 +151,9 @@ def _reopened(path: Path, recording: Recording, done: int) -> Reopened:
     try:
         store = SessionStore(path)
         with contextlib.closing(store):
+            began_s = time.monotonic()
             session = store.begin("after", "the cut", "1", 0, STARTED)
+            opened_s = time.monotonic() - began_s
             store.add(SetStarted(NS_PER_S, 0, "lunge"))
         found = _snapshot(path, before=session)
     except (StoreError, sqlite3.Error) as error:
@@ -157,7 +161,7 @@ def _reopened(path: Path, recording: Recording, done: int) -> Reopened:
     if found not in recording.snapshots[returned : returned + 2]:
         which = recording.snapshots.index(found) if found in recording.snapshots else None
         return Reopened(done, True, False, f"{returned} steps were committed, the rows are those after {which}")
-    return Reopened(done, True, True, "")
+    return Reopened(done, True, True, "", opened_s)
 
 
 def _snapshot(path: Path, before: int | None = None) -> Snapshot:

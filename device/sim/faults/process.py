@@ -1,7 +1,7 @@
 """Faults of a real eye process, in real time: its process, pipe, camera driver, supervision and loop are those of the product.
 
-Modelled: the camera's pictures (`camera`) and the bands that go on meanwhile (`links`). A process that the kernel itself holds (state
-D) can't be made without a broken driver; one that is stopped (SIGSTOP) hears no SIGTERM either, and has to be killed.
+Modelled: the camera's pictures (`camera`) and the bands that go on meanwhile (`links`). A process that the kernel itself holds
+(state D) can't be made without a broken driver; one that is stopped (SIGSTOP) hears no SIGTERM either, and has to be killed.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ WHOLE_S = 0.7
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """How a fault is made: `begin` and `end` get the camera's file and its process's id. `lasts_s`: None where only a restart ends
-    it."""
+    """How a fault is made: `begin` and `end` get the camera's file and its process's id. `lasts_s`: None where only a restart
+    ends it."""
 
     begin: Callable[[Path, int], object]
     end: Callable[[Path, int], object]

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from device.messages import NS_PER_S
-from device.sim.faults.kinds import FAULTS, Fault, Kind
+from device.sim.faults.kinds import Fault
+from device.sim.faults.table import FAULTS, Kind
 
-ANY_TIME: tuple[Kind, ...] = tuple(kind for kind in FAULTS if kind.any_time)
+ANY_TIME: tuple[Kind, ...] = tuple(kind for kind in FAULTS if kind.make is not None and kind.name != "counter_wrap")
+"""Those that can be made on a simulated appliance whenever one likes. Counters wrap by themselves, every 18 minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,9 +16,9 @@ from device.runtime.bundle import Bundle
 from device.runtime.history import read_sessions
 from device.sim.faults.appliance import START_NS, Appliance
 from device.sim.faults.feed import Crystal, Piece, true_repetitions
-from device.sim.faults.kinds import FAULTS, Kind
 from device.sim.faults.outcome import Outcome
 from device.sim.faults.schedule import planned
+from device.sim.faults.table import FAULTS, Kind
 from device.sim.faults.tracker import Tracker
 from device.sim_clock.band import COUNTER_BITS
 from device.skeleton import N_BANDS
@@ -30,10 +30,8 @@ SAID_S = 6.0
 TICK_HZ = 30.0
 
 
-def simulated(
-    kind: Kind, seed: int, pieces: Sequence[Piece], worn: Sequence[Crystal], config: Config, bundle: Bundle
-) -> tuple[Outcome, int, int]:
-    """`kind` happens during the first set of `pieces`. Returns what became of it, and the repetitions that were true and counted."""
+def simulated(kind: Kind, seed: int, pieces: Sequence[Piece], worn: Sequence[Crystal], config: Config, bundle: Bundle) -> Outcome:
+    """`kind` happens during the first set of `pieces`."""
     first = pieces[0].sets[0]
     begin_ns = START_NS + first.start_ns + round(BEGINS_S * NS_PER_S)
     rng = np.random.default_rng((seed, 16, FAULTS.index(kind)))
@@ -41,7 +39,7 @@ def simulated(
     turn_s = (1 << COUNTER_BITS) * 1e-6
     # Every band's counter wraps when the fault is to happen, where that is the fault.
     booted_s = [turn_s - (begin_ns - START_NS) / NS_PER_S] * N_BANDS if kind.name == "counter_wrap" else None
-    with TemporaryDirectory() as folder, _quiet():
+    with TemporaryDirectory() as folder, quiet():
         rig = Appliance(pieces, worn, seed, Path(folder), config=config, bundle=bundle, booted_s=booted_s)
         tracker = Tracker(rig, plan)
         length_ns = sum(piece.seconds for piece in pieces) * NS_PER_S
@@ -60,7 +58,7 @@ def simulated(
         problems.append(f"{stored.repetitions} of {counted} counted repetitions are in the store ({stored.status})")
     lost = _lost(tracker, true, counted)
     problem = "; ".join(problems)
-    return Outcome(kind.name, tracker.detected_s, tracker.recovered_s, heard, lost, not problems, problem), true, counted
+    return Outcome(kind.name, tracker.detected_s, tracker.recovered_s, heard, lost, not problems, problem)
 
 
 def _lost(tracker: Tracker, true: int, counted: int) -> str:
@@ -74,17 +72,13 @@ def _lost(tracker: Tracker, true: int, counted: int) -> str:
     return ", ".join(parts) or "nothing"
 
 
-class _quiet:  # noqa: N801 - reads as a block
-    """What the product logs of a fault on purpose is not news here."""
-
-    def __enter__(self) -> None:
-        self._before = logging.getLogger("device").level
-        logging.getLogger("device").setLevel(logging.CRITICAL)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("device").setLevel(self._before)
-
-
-def stretch(sets: Sequence[Piece], rests: Sequence[Piece], which: int) -> list[Piece]:
-    """A set, a rest, and another set."""
-    return list(islice((sets[which % len(sets)], rests[-1]), 2))
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """What the product logs of a fault that is made on purpose is not news."""
+    logger = logging.getLogger("device")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
