@@ -16,6 +16,7 @@ from device.sim.faults.trial import quiet, simulated
 
 CUTS = 1000
 REBOOT = "band_reboot"
+SIMULATED = "simulated"
 REAL: dict[str, Callable[[int], Outcome]] = {
     "i2c_errno_121": real.i2c_errno_121,
     "pwm_write_fails": real.pwm_write_fails,
@@ -34,13 +35,13 @@ class FaultsFound:
     reopened: float | None
 
 
-def made_on(kind: Kind) -> str:
-    """What the bench makes `kind` on, for people."""
-    if kind.name in process.MADE:
+def made_on(name: str) -> str:
+    """What the bench makes the fault `name` on, for people."""
+    if name in process.MADE:
         return "real process"
-    if kind.name in REAL or kind.name == "power_cut":
+    if name in REAL or name == "power_cut":
         return "real parts"
-    return "simulated"
+    return SIMULATED
 
 
 def find(
@@ -49,7 +50,7 @@ def find(
     """Make each of `kinds` happen once. `on_step` hears which one is next."""
     worn = crystals(seed)
     on_step("virtual trainees")
-    sets, rests = library(seed) if any(made_on(kind) == "simulated" for kind in kinds) else ([], [])
+    sets, rests = library(seed) if any(made_on(kind.name) == SIMULATED for kind in kinds) else ([], [])
     outcomes: list[Outcome] = []
     reopened: float | None = None
     for kind in kinds:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from device import rows
 
 if TYPE_CHECKING:
-    from device.bench.faults import FaultsFound
     from device.bench.soak import SoakFindings
+    from device.sim.faults.outcome import Outcome
 
 
 def add_parts(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,7 +65,7 @@ def _seconds(text: str) -> float:
 
 
 def _faults(args: argparse.Namespace) -> int:
-    from device.bench.faults import fault_rows, find
+    from device.bench.faults import fault_rows, find, made_on
     from device.config import load_config
     from device.errors import ConfigError
     from device.runtime.live import config_bundle
@@ -86,7 +86,7 @@ def _faults(args: argparse.Namespace) -> int:
         done = iter(range(len(kinds) + 2))
         found = find(args.seed, config, bundle, kinds, args.cuts, lambda name: show(next(done) / (len(kinds) + 1), name))
     if not args.json:
-        print_outcomes(found)
+        print_outcomes(found.outcomes, made_on)
     return rows.show(rows.report(fault_rows(found), seed=args.seed, bundle=bundle.version), args)
 
 
@@ -105,13 +105,10 @@ def _soak(args: argparse.Namespace) -> int:
     return rows.show(rows.report(soak_rows(found), seed=args.seed, bundle=bundle.version), args)
 
 
-def print_outcomes(found: FaultsFound) -> None:
-    """What became of each fault, as a table on standard output."""
+def print_outcomes(outcomes: Sequence[Outcome], made_on: Callable[[str], str]) -> None:
+    """What became of each fault, as a table on standard output. `made_on`: what a fault was made on, by its name."""
     from rich.console import Console
     from rich.table import Table
-
-    from device.bench.faults import made_on
-    from device.sim.faults.table import kind_named
 
     table = Table(show_lines=False)
     for heading, right in (
@@ -119,14 +116,14 @@ def print_outcomes(found: FaultsFound) -> None:
         ("heard", False), ("lost", False), ("", False),
     ):  # fmt: skip
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
-    for outcome in found.outcomes:
+    for outcome in outcomes:
         table.add_row(
             outcome.fault,
-            made_on(kind_named(outcome.fault)),
+            made_on(outcome.fault),
             "-" if outcome.detected_s is None else f"{outcome.detected_s:.2f}",
             "never" if outcome.recovered_s is None else f"{outcome.recovered_s:.2f}",
             " / ".join(outcome.heard) or "-",
-            outcome.lost,
+            outcome.lost or "-",
             "[green]survived[/]" if outcome.survived else f"[red]{outcome.problem}[/]",
         )
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 150).print(table)

@@ -18,7 +18,7 @@ import numpy as np
 from device.config import Config, with_settings
 from device.drivers.haptic_bounded import BoundedHaptic
 from device.drivers.speaker_none import SilentSpeaker
-from device.messages import NS_PER_S, Cue, Repetition, ServiceChanged, ServiceState, SetEnded
+from device.messages import NS_PER_S, Cue, Repetition, ServiceChanged, ServiceState, SetEnded, Speech
 from device.runtime.background import Inline
 from device.runtime.bundle import Bundle
 from device.runtime.kept import KeptSink
@@ -51,7 +51,7 @@ class Witness:
         self.repetitions: deque[Repetition] = deque()
         self.sets: deque[SetEnded] = deque()
         self.notices: deque[Cue] = deque()
-        self.corrections = 0
+        self.corrections = self.sentences = 0
         self.changes: deque[ServiceChanged] = deque()
 
     def receive(self, message: Heard) -> None:
@@ -62,6 +62,8 @@ class Witness:
                 self.sets.append(message)
             case ServiceChanged():
                 self.changes.append(message)
+            case Speech():
+                self.sentences += 1
             case Cue(kind="notice"):
                 self.notices.append(message)
             case Cue():

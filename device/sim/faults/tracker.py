@@ -16,7 +16,8 @@ class Tracker:
     """Makes `planned` happen on `rig`; `step` after each step of it. Times are the host's, None until they are known.
 
     `detected_ns`: a service that the fault harms was seen not to run, or not as it should. `recovered_ns`: from then on all was
-    whole for a second, the cause being gone. `blind_ticks`: ticks without the skeleton; `numb_ticks`: ticks without a band.
+    whole for a second, the cause being gone. `blind_ticks`: ticks without the skeleton; `numb_ticks`: ticks without a band;
+    `unsaid`: sentences that never reached the sound device.
     """
 
     def __init__(self, rig: Appliance, planned: Planned) -> None:
@@ -27,6 +28,7 @@ class Tracker:
         self.recovered_ns: int | None = None
         self.blind_ticks = self.numb_ticks = 0
         self._rig = rig
+        self._unsaid_before = self._unsaid_until_now = 0
         self._seq = -1
         self._whole: deque[tuple[int, bool]] = deque(maxlen=WHOLE_TICKS)
 
@@ -36,6 +38,7 @@ class Tracker:
             return
         if not self.begun:
             self.begun = True
+            self._unsaid_before = self._unsaid()
             self.planned.fault.begin(self._rig)
         elif self.detected_ns is None and self._rig.failing(self.planned.fault.services):
             self.detected_ns = now_ns
@@ -63,12 +66,20 @@ class Tracker:
         """When the fault had no more effect; None while it has."""
         return None if self.recovered_ns is None else max(self.recovered_ns, self.planned.end_ns)
 
+    @property
+    def unsaid(self) -> int:
+        return self._unsaid_until_now - self._unsaid_before
+
+    def _unsaid(self) -> int:
+        return self._rig.witness.sentences - self._rig.sound.said
+
     def _look(self, now_ns: int) -> None:
         tick = self._rig.core.last_tick
         if tick is not None and tick.seq != self._seq:
             self._seq = tick.seq
             self.blind_ticks += not tick.pose_present
             self.numb_ticks += not tick.imu_present.all()
+        self._unsaid_until_now = self._unsaid()
         if not self.ended:
             return
         self._whole.append((now_ns, self._rig.whole()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,29 +48,38 @@ def simulated(kind: Kind, seed: int, pieces: Sequence[Piece], worn: Sequence[Cry
             for now_ns in rig.run(START_NS + length_ns):
                 tracker.step(now_ns)
         stored = read_sessions(rig.store_path)[0]
-    witness = rig.witness
-    counted, true = len(witness.repetitions), sum(true_repetitions(piece.sets) for piece in pieces)
-    until_ns = (tracker.over_ns or START_NS + length_ns) + round(SAID_S * NS_PER_S)
-    heard = tuple(cue.text for cue in witness.notices if begin_ns <= cue.t_ns <= until_ns)
-    problems = []
-    if tracker.recovered_s is None:
-        problems.append("it did not recover")
+    outcome = outcome_of(rig, tracker)
+    counted, true = len(rig.witness.repetitions), sum(true_repetitions(piece.sets) for piece in pieces)
+    problems = [outcome.problem] if outcome.problem else []
     if stored.repetitions != counted or stored.status != "complete":
         problems.append(f"{stored.repetitions} of {counted} counted repetitions are in the store ({stored.status})")
-    lost = _lost(tracker, true, counted)
-    problem = "; ".join(problems)
-    return Outcome(kind.name, tracker.detected_s, tracker.recovered_s, heard, lost, not problems, problem)
+    lost = [outcome.lost] if outcome.lost else []
+    if counted != true:
+        lost.append(f"{true - counted} of {true} repetitions")
+    return replace(outcome, lost=", ".join(lost) or "nothing", survived=not problems, problem="; ".join(problems))
 
 
-def _lost(tracker: Tracker, true: int, counted: int) -> str:
+def outcome_of(rig: Appliance, tracker: Tracker) -> Outcome:
+    """What became of the fault that `tracker` followed, as far as it shows while the session goes on."""
+    planned = tracker.planned
+    until_ns = None if tracker.over_ns is None else tracker.over_ns + round(SAID_S * NS_PER_S)
+    heard = tuple(
+        cue.text for cue in rig.witness.notices if cue.t_ns >= planned.begin_ns and (until_ns is None or cue.t_ns <= until_ns)
+    )
+    well = tracker.recovered_s is not None
+    problem = "" if well else "it did not recover"
+    return Outcome(planned.kind.name, tracker.detected_s, tracker.recovered_s, heard, _lost(tracker), well, problem)
+
+
+def _lost(tracker: Tracker) -> str:
     parts = []
     if tracker.blind_ticks:
         parts.append(f"camera {tracker.blind_ticks / TICK_HZ:.1f} s")
     if tracker.numb_ticks:
         parts.append(f"bands {tracker.numb_ticks / TICK_HZ:.1f} s")
-    if true != counted:
-        parts.append(f"{true - counted} of {true} repetitions")
-    return ", ".join(parts) or "nothing"
+    if tracker.unsaid:
+        parts.append(f"{tracker.unsaid} sentence{'s' if tracker.unsaid > 1 else ''}")
+    return ", ".join(parts)
 
 
 @contextlib.contextmanager
