@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM_PACKAGES := python3-venv ffmpeg libgl1 libglib2.0-0 libegl1 libgles2 libportaudio2
+PREFIX ?= /opt/spotter
+DESTDIR ?=
+PIP ?= yes
 ARGS ?=
 SEEDS ?= 101 102 103 104 105 106 107 108 109 110
 RUN_SETUP := .venv/run.stamp
@@ -10,7 +13,7 @@ FIRMWARE_SETUP := .venv/firmware.stamp
 MICROPYTHON_STUBS := 1.28.0.post4
 PYRIGHT := tests/firmware/node_modules/pyright/index.js
 
-.PHONY: help demo test lint unit types fuzz model voice figures picture clean
+.PHONY: help demo test lint unit types fuzz model voice figures picture install uninstall clean
 
 help:
 	@echo "make demo     the virtual trainee's session, live in the terminal; pictures and film in out/ (ARGS='--seed 7')"
@@ -20,6 +23,8 @@ help:
 	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
 	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 25 minutes)"
 	@echo "make picture  draw docs/demo.png anew"
+	@echo "sudo make install    put Spotter onto this appliance: $(PREFIX), units, settings (DESTDIR=, PREFIX=, PIP=no)"
+	@echo "sudo make uninstall  take it off again; sessions are kept"
 
 demo: $(RUN_SETUP)
 	$(BIN)/spotter demo $(ARGS)
@@ -55,6 +60,9 @@ figures: $(RUN_SETUP)
 
 picture: $(RUN_SETUP)
 	$(BIN)/python -m device.demo.picture docs/demo.png
+
+install uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' PIP='$(PIP)' sh systemd/install.sh $@
 
 $(RUN_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp
 	$(BIN)/pip install --progress-bar on -c constraints.txt -e .

@@ -18,7 +18,7 @@ from device.config import CameraConfig, PoseConfig
 from device.drivers.camera_virtual import VirtualCamera
 from device.errors import EndOfStream, EyeError, MediaError
 from device.messages import Cue, Pose, StageTiming
-from device.runtime.eye import RECORD, Eye, EyeSpec, VirtualSubject
+from device.runtime.eye import MOST_GIVEN_UP, RECORD, Eye, EyeSpec, VirtualSubject
 from device.runtime.pose_engine import make_estimator
 from device.sim.motion import TEMPOS
 from device.sim.scene import session_scene
@@ -147,6 +147,62 @@ def test_an_eye_that_hangs_is_an_error_and_stop_ends_it() -> None:
             [eye.next() for _ in range(8)]
         eye.stop()
         assert process.poll() is not None
+
+
+def test_an_eye_that_hangs_is_let_go_without_waiting_and_is_then_killed(eye: Eye) -> None:
+    eye.wait_ready()
+    process = eye._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    eye.dismiss()
+    assert not eye.dismissed
+    assert process.poll() is None
+    until = time.monotonic() + 10
+    while not eye.dismissed and time.monotonic() < until:
+        time.sleep(0.01)
+    assert process.poll() == -signal.SIGKILL
+
+
+class Unkillable:
+    """A process that the kernel holds."""
+
+    pid = 4711
+
+    def __init__(self) -> None:
+        self.kills, self.gone = 0, False
+
+    def poll(self) -> int | None:
+        return -9 if self.gone else None
+
+    def kill(self) -> None:
+        self.kills += 1
+
+
+def test_a_process_that_can_not_be_killed_is_given_up_and_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.runtime.eye.END_S", 0.0)
+    monkeypatch.setattr("device.runtime.eye.KILLED_S", 0.02)
+    eye, process = Eye(EyeSpec(CAMERA)), Unkillable()
+    eye._process = process  # type: ignore[assignment]
+    eye.stop()
+    assert eye.dismissed
+    assert process.kills == 1
+    assert len(caplog.records) == 1
+    assert "4711" in caplog.text
+    process.gone = True
+    assert eye.dismissed
+
+
+def test_no_more_eyes_are_started_when_several_can_not_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.runtime.eye.END_S", 0.0)
+    monkeypatch.setattr("device.runtime.eye.KILLED_S", 0.0)
+    eye = Eye(EyeSpec(CAMERA))
+    for _ in range(MOST_GIVEN_UP):
+        eye._process = Unkillable()  # type: ignore[assignment]
+        eye.stop()
+    with pytest.raises(EyeError, match="Restart the computer"):
+        eye.start()
 
 
 def test_a_camera_that_cannot_be_opened_is_the_cameras_own_error() -> None:

@@ -11,7 +11,7 @@ from device.drivers.base import ImuSource
 from device.drivers.imu_none import NoImu
 from device.drivers.imu_virtual import VirtualImu
 from device.errors import BundleError, DriverError, EndOfStream, ExerciseError, EyeError, SpotterError
-from device.messages import NS_PER_S, Coached, Estimate, ImuBatch, Pose, Sensed, ServiceChanged
+from device.messages import NS_PER_S, Coached, Estimate, ImuBatch, Pose, Sensed, ServiceChanged, ServiceState
 from device.runtime.background import Inline
 from device.runtime.core import Core
 from device.runtime.live import build_core, play, repeat
@@ -220,6 +220,139 @@ def test_an_eye_that_fails_is_started_again() -> None:
     core, _ = live(eye, None, 1.0)
     assert (eye.dismissals, eye.started) == (1, 2)
     assert changes(core, "eye") == ["starting", "running", "failed", "resting", "starting", "running"]
+
+
+def test_an_eye_that_hangs_is_started_again_after_two_seconds() -> None:
+    clock = Clock()
+    eye = ScriptedEye(clock, [NEW] * 30, None)
+    core, times = live(eye, ScriptedBands(clock, [], NEW), 3.5)
+    assert eye.started == 2
+    (failed,) = [m for m in of(core, ServiceChanged) if m.service == "eye" and m.state is ServiceState.FAILED]
+    assert "sent nothing for 2.0 s" in failed.reason
+    # The bands were read at every step, and the core worked.
+    assert len(of(core, ImuBatch)) == 4 * (len(times) - 1)
+
+
+def test_stale_frames_do_not_reach_the_core_and_the_eye_is_started_again() -> None:
+    clock = Clock()
+    eye = ScriptedEye(clock, [NEW], clock() + 33_000_000)
+    core, _ = live(eye, None, 4.0)
+    assert len(of(core, Pose)) == 1
+    assert eye.started == 2
+    assert any("stale" in m.reason for m in of(core, ServiceChanged))
+
+
+def test_an_eye_that_can_not_be_ended_is_waited_for_without_holding_up_the_core() -> None:
+    clock = Clock()
+    eye = ScriptedEye(clock, [NEW, EyeError("hangs")], NEW)
+    eye.dismissed = False
+    core = Ledger()
+    runner = LiveRunner(Session(core, []), watch(eye), HZ, clock=clock, sleep=clock.sleep)
+    steps = runner.run()
+    for _ in range(60):
+        next(steps)
+    assert (eye.dismissals, eye.started) == (1, 1)
+    assert changes(core, "eye")[-1] == "failed"
+    eye.dismissed = True
+    for _ in range(3):
+        next(steps)
+    assert eye.started == 2
+    assert np.diff(core.times).max() < 50_000_000
+
+
+def test_an_eye_that_keeps_failing_is_tried_for_ever_and_the_bands_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    eye = ScriptedEye(clock, [], EyeError("no camera"))
+    with caplog.at_level(logging.WARNING):
+        core, times = live(eye, ScriptedBands(clock, [], NEW), 600.0)
+    assert changes(core, "eye")[-1] == "gone"
+    # Some twenty soon, then one every half minute.
+    assert 30 < eye.started < 45
+    assert len(of(core, ImuBatch)) == 4 * (len(times) - 1)
+    assert len(caplog.records) < 30
+    assert "tried every 30 s: eye. no camera" in caplog.records[-1].getMessage()
+
+
+def test_with_nothing_left_the_session_goes_on_and_comes_back() -> None:
+    clock = Clock()
+    eye = ScriptedEye(clock, [NEW] * 30 + [EyeError("no camera")] * 8, NEW)
+    core, _ = live(eye, None, 30.0)
+    assert changes(core, "eye")[-1] == "running"
+    assert core.times[-1] - core.times[0] > 29 * NS_PER_S
+
+
+def test_what_the_trainee_is_watched_with_is_waited_for_and_early_frames_are_kept() -> None:
+    clock = Clock()
+    eye = ScriptedEye(clock, [None] * 100, NEW)
+    eye.ready = False
+    looks = 0
+
+    def check() -> None:
+        nonlocal looks
+        looks += 1
+        eye.ready = looks > 50
+
+    watching = watch(eye)
+    watching.wait(check=check, clock=clock, sleep=clock.sleep)
+    assert 50 < looks < 60
+    watching.early.append(pose(clock() - 1))
+    assert watching.start_ns(clock()) == clock() - 1
+    core = Ledger()
+    next(LiveRunner(Session(core, []), watching, HZ, clock=clock, sleep=clock.sleep).run())
+    assert of(core, Pose)[0].t_ns == clock() - 1
+
+
+def test_without_a_camera_the_bands_are_enough_to_begin() -> None:
+    clock = Clock()
+    bands = ScriptedBands(clock, [], NEW)
+    watch(ScriptedEye(clock, [], EyeError("no camera")), bands).wait(clock=clock, sleep=clock.sleep)
+    assert bands.opened == 1
+
+
+def test_with_neither_camera_nor_bands_the_cameras_error_is_raised_and_the_other_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    bands = ScriptedBands(clock, [], opening=[DriverError("no adapter")] * 99)
+    with pytest.raises(EyeError, match="no camera"), caplog.at_level(logging.WARNING):
+        watch(ScriptedEye(clock, [], EyeError("no camera")), bands).wait(clock=clock, sleep=clock.sleep)
+    assert "no adapter" in caplog.text
+
+
+def test_an_eye_that_never_answers_is_an_error_in_the_end() -> None:
+    clock = Clock()
+    eye = ScriptedEye(clock, [])
+    eye.ready = False
+    with pytest.raises(DriverError, match="did not start within 60 s"):
+        watch(eye).wait(clock=clock, sleep=clock.sleep)
+
+
+def test_waiting_can_be_stopped() -> None:
+    eye = ScriptedEye(Clock(), [])
+    eye.ready = False
+
+    def check() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watch(eye).wait(check=check, clock=eye.clock, sleep=eye.clock.sleep)
+
+
+def test_bands_whose_opening_fails_are_opened_again() -> None:
+    clock = Clock()
+    bands = ScriptedBands(clock, [], NEW, opening=[DriverError("adapter is off")] * 3)
+    core, _ = live(ScriptedEye(clock, [], NEW), bands, 10.0)
+    assert bands.opened == 1
+    assert changes(core, "bands")[-1] == "running"
+    assert len(of(core, ImuBatch)) > 100
+
+
+def test_closing_ends_the_eye_and_the_bands() -> None:
+    clock = Clock()
+    eye, bands = ScriptedEye(clock, [], NEW), ScriptedBands(clock, [], NEW)
+    with watch(eye, bands) as watching:
+        watching.begin()
+    assert (eye.dismissals, bands.closed) == (1, 1)
 
 
 def test_a_step_that_takes_too_long_is_not_made_up_for() -> None:

@@ -1,5 +1,7 @@
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,9 +19,10 @@ from device.runtime.recording import read_recording
 ROOT = Path(__file__).parents[1]
 
 SPOTTER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 import device.runtime.live as live
+from device.errors import EyeError
 from device.cli import main
 from device.runtime.core import Core
 from device.runtime.bundle import Bundle
@@ -28,9 +31,10 @@ from dataclasses import replace
 
 class Eye:
     '''Somebody stands before the camera, 15 times a second.'''
-    ready = dismissed = True
+    ready = os.environ.get("EYE") != "loading"
+    dismissed = True
     def __init__(self):
-        self.pose, self.due_ns = poses(0)[0], 0
+        self.pose, self.due_ns, self.seen = poses(0)[0], 0, 0
     def start(self): pass
     def dismiss(self): pass
     def stop(self): pass
@@ -39,6 +43,11 @@ class Eye:
         if now_ns < self.due_ns:
             return []
         self.due_ns = now_ns + 66_000_000
+        self.seen += 1
+        if not self.ready:
+            return []
+        if os.environ.get("EYE") == "failing" and self.seen > 40:
+            raise EyeError("The camera hangs.")
         return [replace(self.pose, t_ns=now_ns)]
 
 def core(config, start_ns, **_):
@@ -75,11 +84,13 @@ def spotter() -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate()
 
 
-def start(*arguments: str, largest_file: int | None = None) -> subprocess.Popen[str]:
-    """`largest_file`: bytes past which writes fail, as they do on a full disk."""
+def start(*arguments: str, largest_file: int | None = None, **environment: str) -> subprocess.Popen[str]:
+    """`largest_file`: bytes past which writes fail, as they do on a full disk. EYE=loading is never ready, EYE=failing fails
+    after some seconds, again and again."""
     limit = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file},) * 2)\n" if largest_file else ""
     command = [sys.executable, "-c", limit + SPOTTER, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, env=os.environ | environment)
 
 
 def wait_for_repetition(store: Path, process: subprocess.Popen[str]) -> None:
@@ -113,6 +124,142 @@ def test_a_session_that_is_stopped_is_saved_and_its_motors_are_off(
     events = [json.loads(line)["event"] for line in (tmp_path / "haptic.jsonl").read_text().splitlines()]
     assert events[-1] == "off"
     assert (tmp_path / "said.wav").read_bytes().startswith(b"RIFF")
+
+
+class Systemd:
+    """The other end of the socket on which the service says how it is."""
+
+    def __init__(self, path: Path) -> None:
+        self.environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "1000000"}
+        self.heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(0.5)
+
+    def wait_for(self, what: str, seconds: float = 30.0) -> None:
+        """Until a message with `what` in it has come."""
+        deadline_s = time.monotonic() + seconds
+        while not any(what in message for message in self.heard):
+            assert time.monotonic() < deadline_s, f"{what!r} is not among {self.heard}"
+            self.listen()
+
+    def listen(self) -> None:
+        try:
+            self.heard.append(self._socket.recv(4096).decode())
+        except TimeoutError:
+            return
+
+    def listen_for(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.listen()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    listener = Systemd(tmp_path / "notify")
+    yield listener
+    listener.close()
+
+
+def terminate(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """SIGTERM; returns what it printed. It ends within two seconds."""
+    process.send_signal(signal.SIGTERM)
+    printed = process.communicate(timeout=2)
+    assert process.returncode == TERMINATED, printed
+    return printed
+
+
+def last_event(folder: Path) -> str:
+    return str(json.loads((folder / "haptic.jsonl").read_text().splitlines()[-1])["event"])
+
+
+def test_systemd_hears_that_it_is_ready_that_it_lives_and_that_it_stops(
+    settings: Path, systemd: Systemd, spotter: list[subprocess.Popen[str]]
+) -> None:
+    process = start("run", "--config", str(settings), "--duration", "3", **systemd.environment)
+    spotter.append(process)
+    systemd.wait_for("STOPPING=1")
+    assert process.wait(timeout=10) == 0
+    words = [message for message in systemd.heard if not message.startswith("STATUS=")]
+    ready = words.index("READY=1")
+    assert all(word.startswith("EXTEND_TIMEOUT_USEC=") for word in words[:ready])
+    assert words[ready + 1 :] == ["WATCHDOG=1"] * (len(words) - ready - 2) + ["STOPPING=1"]
+    assert 3 <= words.count("WATCHDOG=1") <= 8
+    assert "STATUS=running: core, eye, voice, vibration, store" in systemd.heard
+
+
+def test_the_watchdog_is_not_fed_while_no_data_flows(
+    settings: Path, systemd: Systemd, spotter: list[subprocess.Popen[str]]
+) -> None:
+    process = start("run", "--config", str(settings), EYE="failing", **systemd.environment)
+    spotter.append(process)
+    systemd.wait_for("eye failed")
+    # What was on its way; the data was fresh for a moment longer.
+    systemd.listen_for(1.2)
+    systemd.heard.clear()
+    systemd.listen_for(1.5)
+    assert "WATCHDOG=1" not in systemd.heard
+    terminate(process)
+
+
+def test_sigterm_while_it_starts_ends_it_before_a_session_began(
+    settings: Path, tmp_path: Path, systemd: Systemd, spotter: list[subprocess.Popen[str]]
+) -> None:
+    process = start("run", "--config", str(settings), "--json", EYE="loading", **systemd.environment)
+    spotter.append(process)
+    systemd.wait_for("EXTEND_TIMEOUT_USEC=")
+    out, error = terminate(process)
+    assert json.loads(out)["sets"] == []
+    assert error == "spotter: stopped.\n"
+    assert not (tmp_path / "sessions.sqlite").exists()
+    assert "READY=1" not in systemd.heard
+
+
+def test_sigterm_during_a_cue_saves_the_session_and_turns_the_motors_off(
+    settings: Path, tmp_path: Path, spotter: list[subprocess.Popen[str]]
+) -> None:
+    process = start("run", "--config", str(settings))
+    spotter.append(process)
+    deadline_s = time.monotonic() + 20
+    haptic = tmp_path / "haptic.jsonl"
+    while not (haptic.exists() and "vibrate" in haptic.read_text()):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+    terminate(process)
+    (session,) = read_sessions(tmp_path / "sessions.sqlite")
+    assert (session.status, session.corrections >= 1) == ("stopped", True)
+    assert last_event(tmp_path) == "off"
+
+
+def test_sigterm_during_recovery_saves_the_session_and_turns_the_motors_off(
+    settings: Path, tmp_path: Path, systemd: Systemd, spotter: list[subprocess.Popen[str]]
+) -> None:
+    process = start("run", "--config", str(settings), EYE="failing", **systemd.environment)
+    spotter.append(process)
+    systemd.wait_for("eye resting")
+    terminate(process)
+    (session,) = read_sessions(tmp_path / "sessions.sqlite")
+    assert (session.status, session.repetitions >= 1) == ("stopped", True)
+    assert last_event(tmp_path) == "off"
+    systemd.wait_for("STOPPING=1", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("half", "said"),
+    [({"WATCHDOG_USEC": "1000000"}, "NOTIFY_SOCKET is not"), ({"NOTIFY_SOCKET": "/nowhere/notify"}, "can't be told")],
+)
+def test_a_watchdog_environment_that_is_half_set_is_said_and_does_not_keep_it_from_coaching(
+    half: dict[str, str], said: str, settings: Path, spotter: list[subprocess.Popen[str]]
+) -> None:
+    process = start("run", "--config", str(settings), "--duration", "0.5", **half)
+    spotter.append(process)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert error.count(said) == 1
 
 
 def test_a_killed_session_keeps_its_repetitions_and_is_closed_later(

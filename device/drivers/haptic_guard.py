@@ -157,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.off:
             motors.off()
             return 0
+        _run_in_real_time()
         print(READY, flush=True)
         serve(motors, options.parent or os.getppid())
     except Stopped:
@@ -168,6 +169,13 @@ def main(arguments: list[str] | None = None) -> int:
         if motors is not None:
             motors.close()
     return 0
+
+
+def _run_in_real_time() -> None:
+    """Before everything that is not, where the system lets us (LimitRTPRIO in spotter.service): a pulse has to end in time though
+    the pose network has every core. The guard sleeps nearly always."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 def _configured_pins(path: Path | None) -> list[int]:
