@@ -29,7 +29,7 @@ from device.sim.faults.tracker import Tracker
 from device.sim.trainee import TrueSet
 
 EVERY_S = 180.0
-FIRST_FAULT_S = 60.0
+FIRST_FAULT_S = 10.0
 SAMPLED_NS = 30 * NS_PER_S
 WARM_SHARE, WARM_MOST_S = 0.25, 1200.0
 """Memory counts from then on: the allocator and the caches have what they need."""
@@ -84,12 +84,14 @@ def soak(
     config: Config,
     *,
     every_s: float = EVERY_S,
+    pieces: tuple[list[Piece], list[Piece]] | None = None,
     on_progress: Callable[[float, str], None] = lambda _share, _what: None,
 ) -> SoakFindings:
-    """Run an appliance for `hours` of simulated time, or until Ctrl-C. `on_progress`: share done, and what goes on."""
+    """Run an appliance for `hours` of simulated time, or until Ctrl-C. `pieces`: sets and rests that it is made of, with
+    bands of `crystals(seed)`; None makes one of each exercise. `on_progress`: share done, and what goes on."""
     bundle, worn = config_bundle(config), crystals(seed)
     on_progress(0.0, "making virtual trainees")
-    sets, rests = library(seed)
+    sets, rests = library(seed) if pieces is None else pieces
     sets = counted_alone(sets, rests, worn, config, bundle)
     began_s = time.monotonic()
     with TemporaryDirectory() as folder:
