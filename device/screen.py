@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from device.config import BudgetConfig
-from device.messages import Cue, Deviation, Stage, StageTiming
+from device.messages import Cue, Deviation, ServiceChanged, ServiceState, Stage, StageTiming
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,6 +64,7 @@ class Screen:
         self._live: Live | None = None
         self._shown_s = -math.inf
         self._cue = ""
+        self._without: dict[str, ServiceState] = {}
 
     def __enter__(self) -> Self:
         if not self._quiet and self._stream.isatty():
@@ -78,9 +79,14 @@ class Screen:
         self.close()
 
     def receive(self, message: Heard) -> None:
-        """Remember the last cue."""
+        """Remember the last cue, and what does not work."""
         if isinstance(message, Cue):
             self._cue = message.text
+        elif isinstance(message, ServiceChanged):
+            if message.state is ServiceState.RUNNING:
+                self._without.pop(message.service, None)
+            elif message.state is not ServiceState.STARTING:
+                self._without[message.service] = message.state
 
     def close(self) -> None:
         """Leave the last picture on the terminal."""
@@ -129,6 +135,7 @@ class Screen:
             f"{progress.repetitions} reps",
             _worst(progress.worst),
             f'"{self._cue}"' if self._cue else "",
+            f"without {', '.join(self._without)}" if self._without else "",
             f"over budget: {', '.join(over)}" if over else "",
         ]
         return "  ".join(part for part in parts if part)
@@ -147,6 +154,7 @@ class Screen:
             ("repetitions", Text(str(progress.repetitions), style="bold")),
             ("phase", ProgressBar(total=1.0, completed=min(max(progress.phase, 0.0), 1.0), width=24)),
             ("worst", _worst(progress.worst) or "-"),
+            ("without", Text(", ".join(self._without), style="red") if self._without else "-"),
             ("last cue", Text(self._cue, style="yellow") if self._cue else "-"),
             ("time", f"{_clock(elapsed_s)}{' of ' + _clock(total_s) if total_s else ''}"),
         ):

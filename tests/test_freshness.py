@@ -77,6 +77,13 @@ def test_a_silence_in_which_nobody_listened_is_forgiven() -> None:
     assert freshness.fresh(now_ns + 5 * S)
 
 
+def test_a_silence_that_was_asked_for_begins_when_it_no_longer_is() -> None:
+    freshness, now_ns = stream(15.0, 2.0)
+    freshness.excuse(now_ns + 60 * S)
+    assert freshness.fresh(now_ns + 60 * S + S // 2)
+    assert not freshness.fresh(now_ns + 61 * S)
+
+
 def test_after_a_restart_old_times_are_new_again() -> None:
     freshness, now_ns = stream(15.0, 2.0)
     freshness.restart()

@@ -117,6 +117,13 @@ def test_the_motor_is_off_after_an_exception(start_parent, trace):
     assert wait_for(lambda: levels(trace)[LEFT_WRIST] == 0)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="without LimitRTPRIO only root may run in real time")
+def test_the_guard_runs_in_real_time_and_the_coach_does_not(trace):
+    with PwmHaptic(HapticConfig(type="pwm"), trace) as haptic:
+        assert os.sched_getscheduler(haptic.guard_pid) == os.SCHED_RR
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 def test_a_frozen_coach_leaves_no_motor_on(trace):
     with PwmHaptic(HapticConfig(type="pwm"), trace) as haptic:
         granted_ns = haptic.vibrate(LEFT_WRIST, 0.5, 150 * MS, time.monotonic_ns())

@@ -209,6 +209,22 @@ def test_a_sink_that_opens_after_the_session_is_closed_at_once() -> None:
     assert (device.opened, device.closed) == (1, 1)
 
 
+def test_a_device_that_hangs_while_closing_does_not_keep_the_session_from_ending(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.runtime.kept.CLOSE_S", 0.01)
+    device, later = Device(), Later()
+    rig = Rig("voice", device.make, later)
+    rig.step(0.1)
+    later.do()
+    rig.step(0.1)
+    with caplog.at_level(logging.WARNING):
+        rig.sink.close()
+    assert "was not closed" in caplog.text
+    later.do()
+    assert device.closed == 1
+
+
 class TestStore:
     """The real store, whose disk a folder stands for."""
 

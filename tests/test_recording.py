@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device.errors import RecordingError, StoreError
-from device.messages import Advanced, ClockPing, ImuBatch, Pose, ServiceChanged
+from device.messages import Advanced, ClockPing, ImuBatch, Pose, ServiceChanged, ServiceState
 from device.runtime.recording import FILE_NAME, Recorder, RecordingMeta, read_recording
 
 META = RecordingMeta("2026-01-02T03:04:05+00:00", {"camera": {"rate_hz": 15.0}}, "ab" * 32, 5_000, {"seed": 7})
@@ -269,3 +269,30 @@ def test_a_ping_of_a_band_that_does_not_exist_is_damage(tmp_path):
     file.write_bytes(file.read_bytes() + framed(4, struct.pack("<Iqqqq", 9, 1, 0, 0, 0)) + framed(3, struct.pack("<q", 1)))
     with pytest.raises(RecordingError):
         read_recording(file)
+
+
+def test_changes_of_services_are_recorded_in_their_place(tmp_path):
+    changes = [ServiceChanged(5, "eye", ServiceState.FAILED, "It hängt."), ServiceChanged(2**62, "voice", ServiceState.RUNNING)]
+    written = [pose(0), changes[0], batch(1), changes[1]]
+    record(tmp_path, written)
+    assert_same(list(read_recording(tmp_path)), written)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"[]", b'[1, "eye", "tired", ""]', b'["1", "eye", "gone", ""]', b'[1, "eye", "gone", 3]']
+)
+def test_a_change_of_a_service_that_makes_no_sense_is_damage(tmp_path, payload):
+    file = record(tmp_path, [])
+    file.write_bytes(file.read_bytes() + framed(5, payload) + framed(3, struct.pack("<q", 1)))
+    with pytest.raises(RecordingError):
+        read_recording(file)
+
+
+def test_a_number_that_can_not_be_recorded_is_left_out_and_the_rest_goes_on(tmp_path):
+    recorder = Recorder(tmp_path)
+    recorder.write(pose(0))
+    with pytest.raises(RecordingError, match="too large"):
+        recorder.write(Advanced(2**70))
+    recorder.write(pose(1))
+    recorder.close()
+    assert len(read_recording(tmp_path)) == 2

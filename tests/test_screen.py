@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import pytest
 
 from device.config import BudgetConfig
-from device.messages import Cue, Deviation, Stage, StageTiming
+from device.messages import Cue, Deviation, ServiceChanged, ServiceState, Stage, StageTiming
 from device.screen import Screen
 
 
@@ -46,6 +46,17 @@ def test_a_section_over_its_budget_is_named() -> None:
     screen.update(At(), [StageTiming(0, "model", 3_500_000), StageTiming(0, "align", 100_000)], elapsed_s=1)
     assert "over budget: model 3.5 ms" in stream.getvalue()
     assert screen.latencies() == {"align": (0.1, 0.1, 1.0), "model": (3.5, 3.5, 2.0)}
+
+
+def test_what_does_not_work_is_named_until_it_works_again() -> None:
+    stream = io.StringIO()
+    screen = Screen(BudgetConfig(), stream=stream)
+    for service, state in (("eye", ServiceState.RUNNING), ("voice", ServiceState.RESTING), ("store", ServiceState.FAILED)):
+        screen.receive(ServiceChanged(0, service, state))
+    screen.receive(ServiceChanged(1, "store", ServiceState.STARTING))
+    screen.receive(ServiceChanged(2, "store", ServiceState.RUNNING))
+    screen.update(At(), elapsed_s=1)
+    assert stream.getvalue().rstrip().endswith("without voice")
 
 
 def test_on_a_terminal_everything_is_in_the_picture() -> None:

@@ -75,6 +75,17 @@ def test_a_prompt_before_the_start_is_said_at_the_start(tmp_path, prompts):
     np.testing.assert_array_equal(samples(tmp_path / "said.wav"), prompts.sounds["better"])
 
 
+def test_a_speaker_that_is_opened_again_goes_on_behind_what_was_said(tmp_path, prompts):
+    speaker = wav(tmp_path)
+    for second in (0, 5):
+        with speaker:
+            speaker.say(("better",), 5 * NS + second * NS)
+    said = samples(tmp_path / "said.wav")
+    better = prompts.sounds["better"]
+    np.testing.assert_array_equal(said[: len(better)], better)
+    np.testing.assert_array_equal(said[5 * RATE_HZ :], better)
+
+
 def test_the_volume_is_that_of_the_config(tmp_path, prompts):
     with wav(tmp_path, volume=0.25) as speaker:
         speaker.say(("better",), 0)

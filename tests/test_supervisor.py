@@ -174,6 +174,33 @@ class TestRunning:
         assert shell.state("eye") is FAILED
 
 
+class TestAskedForLess:
+    def test_what_is_asked_for_nothing_may_be_silent(self) -> None:
+        shell = running(EYE)
+        shell.supervisor.expect("eye", 0.0, shell.now_ns)
+        shell.step(60.0)
+        assert shell.state("eye") is RUNNING
+        shell.supervisor.expect("eye", 15.0, shell.now_ns)
+        shell.step(2.0)
+        assert shell.state("eye") is RUNNING
+        assert shell.step(0.1) == [Order("eye", STOP)]
+
+    def test_what_opens_while_nothing_is_asked_for_is_not_blamed_for_bringing_nothing(self) -> None:
+        shell = Shell(EYE)
+        shell.step()
+        shell.supervisor.expect("eye", 0.0, shell.now_ns)
+        shell.supervisor.opened("eye", shell.now_ns)
+        shell.step(60.0)
+        assert shell.state("eye") is STARTING
+
+    def test_at_a_low_rate_some_periods_may_pass(self) -> None:
+        shell = running(EYE)
+        shell.supervisor.expect("eye", 1.0, shell.now_ns)
+        shell.step(4.0)
+        assert shell.state("eye") is RUNNING
+        assert shell.step(0.1) == [Order("eye", STOP)]
+
+
 class TestFailing:
     def test_it_stays_failed_until_it_is_out_of_the_way(self) -> None:
         shell = running(EYE)

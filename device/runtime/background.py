@@ -34,6 +34,15 @@ class Threads:
         return future
 
 
+def within(background: Background, job: Callable[[], object], seconds: float) -> bool:
+    """Whether `job` is done within `seconds`; one that takes longer is left to itself. Raises what it raises."""
+    try:
+        background.submit(job).result(seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
 def _do(job: Callable[[], T], future: Future[T]) -> None:
     try:
         result = job()

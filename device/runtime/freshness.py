@@ -97,6 +97,11 @@ class Freshness:
         if self._valid_ns is not None:
             self._valid_ns += gap_ns
 
+    def excuse(self, now_ns: int) -> None:
+        """Nothing was expected until `now_ns`: its silence begins only now."""
+        if self._valid_ns is not None:
+            self._heard_ns = self._valid_ns = now_ns
+
     def restart(self) -> None:
         """The source was started anew: what it said before counts no more."""
         self._heard_ns = self._valid_ns = self._newest_ns = None

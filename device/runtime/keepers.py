@@ -10,9 +10,12 @@ from typing import Protocol
 from device.drivers.base import ImuSource
 from device.errors import DriverError, EndOfStream, SpotterError
 from device.messages import Pose, Sensed, ServiceState
-from device.runtime.background import Background
+from device.runtime.background import Background, within
 from device.runtime.supervisor import Supervisor
 from device.skeleton import BANDS
+
+CLOSE_S = 1.0
+"""How long the end of a session waits for the bands to be closed."""
 
 log = logging.getLogger(__name__)
 
@@ -153,8 +156,8 @@ class BandsKeeper:
         """Close the source; if it is just being opened, as soon as it is."""
         if self._opening is not None and not self._opening.done():
             self._opening.add_done_callback(lambda _: self._source.close())
-        else:
-            self._source.close()
+        elif not within(self._background, self._source.close, CLOSE_S):
+            log.warning("The bands were not closed within %g s, and are left.", CLOSE_S)
 
     def _read(self, now_ns: int, push: Push) -> None:
         try:

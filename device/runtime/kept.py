@@ -9,14 +9,16 @@ from concurrent.futures import Future
 
 from device.errors import DriverError, SpotterError, StoreError
 from device.messages import Advanced, ServiceState
-from device.runtime.background import Background
+from device.runtime.background import Background, within
 from device.runtime.session import Heard, SessionClosed, Sink
 from device.runtime.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20
-"""Messages that waited, handed on in one step: each costs the store a write to the disk."""
+"""Messages that waited, handed on in one step."""
+CLOSE_S = 1.0
+"""How long the end of a session waits for a device to be closed: a sound card that hangs must not keep the others open."""
 LAST_S = 0.5
 """How long the end of a session waits for a sink that is being opened."""
 
@@ -25,8 +27,9 @@ class KeptSink:
     """Stands for the sink that `make` opens; it is a sink of the session and a keeper of the supervisor's service `name`.
 
     `make`: an open sink; it is called in the background, again after each failure, and raises DriverError or StoreError where
-    that can't be. `keeps`: types of messages that wait for it while it is away, at most `bound` of them; others are dropped, as
-    a correction that comes late would mislead. When the session closes, a sink for which something waits is tried once more.
+    that can't be. `keeps`: types of messages that wait for it while it is away, at most `bound` of them, and are handed on
+    `at_once` a step; others are dropped, as a correction that comes late would mislead. When the session closes, a sink for
+    which something waits is tried once more.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class KeptSink:
         *,
         keeps: tuple[type, ...] = (),
         bound: int = 20_000,
+        at_once: int = AT_ONCE,
     ) -> None:
         self.name = name
         self._make = make
@@ -45,6 +49,7 @@ class KeptSink:
         self._background = background
         self._keeps = keeps
         self._bound = bound
+        self._at_once = at_once
         self._waiting: deque[Heard] = deque()
         self._sink: Sink | None = None
         self._broken: Sink | None = None
@@ -84,7 +89,7 @@ class KeptSink:
             opening, self._opening = self._opening, None
             self._take(opening, now_ns)
         if self._supervisor.state(self.name) is ServiceState.RUNNING:
-            self._hand_on(AT_ONCE)
+            self._hand_on(self._at_once)
 
     def receive(self, message: Heard) -> None:
         if isinstance(message, Advanced):
@@ -103,10 +108,10 @@ class KeptSink:
         self._closed = True
         if self._opening is not None:
             self._opening.add_done_callback(_close_late)
-        for sink in (self._broken, self._sink):
-            if sink is not None:
-                sink.close()
-        self._broken = self._sink = None
+        sinks, self._broken, self._sink = (self._broken, self._sink), None, None
+        for sink in sinks:
+            if sink is not None and not within(self._background, sink.close, CLOSE_S):
+                log.warning("The %s was not closed within %g s, and is left.", self.name, CLOSE_S)
 
     def _take(self, opening: Future[Sink], now_ns: int) -> None:
         error = opening.exception()

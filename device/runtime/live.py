@@ -38,6 +38,8 @@ from device.runtime.sync import UNKNOWN, CameraOffset
 
 STORE_PATIENCE_S = 0.1
 """How long the core's loop waits for a store that another process has locked; then the store is tried again later."""
+STORED_AT_ONCE = 3
+"""Messages that waited for the store, written in one tick: each is synced to the disk."""
 RECORDING_BOUND = 15_000
 """Messages kept for a recording that can't be written: two minutes."""
 UNCALIBRATED = ("none", "virtual", "recording")
@@ -133,7 +135,7 @@ def outputs(
     return [
         KeptSink("vibration", vibration, supervisor, background),
         KeptSink("voice", voice, supervisor, background),
-        KeptSink("store", kept_sessions, supervisor, background, keeps=KEPT_IN_STORE),
+        KeptSink("store", kept_sessions, supervisor, background, keeps=KEPT_IN_STORE, at_once=STORED_AT_ONCE),
     ]
 
 

@@ -24,6 +24,9 @@ from device.runtime.services import NEVER, WATCHING, Restarts, Service
 STALL_NS = NS_PER_S // 2
 """Steps further apart than this: it is the core that was held up, and others are not blamed for the silence."""
 
+SILENT_PERIODS = 4
+"""Of what was asked for, before silence is a failure."""
+
 STARTING, RUNNING, FAILED, RESTING, GONE = ServiceState
 
 
@@ -87,6 +90,14 @@ class Supervisor:
             unit.opened = True
             self._enter(unit, RUNNING, now_ns)
         return valid
+
+    def expect(self, name: str, rate_hz: float, now_ns: int) -> None:
+        """From now on data of `name` come at `rate_hz`, because it was asked for that. 0: none are asked for, and silence is no
+        failure."""
+        unit = self._units[name]
+        if not unit.freshness.rate_hz and rate_hz:
+            unit.freshness.excuse(now_ns)
+        unit.freshness.rate_hz = rate_hz
 
     def failed(self, name: str, now_ns: int, reason: str) -> None:
         """`name` could not be started, or failed while it ran. Said again before it has been stopped, it counts once."""
@@ -174,13 +185,13 @@ class Supervisor:
                 self._orders.append(Order(name, Do.START))
                 self._enter(unit, STARTING, now_ns)
         elif unit.state is STARTING:
-            if now_ns > unit.deadline_ns:
+            if now_ns > unit.deadline_ns and not (unit.opened and unit.unasked):
                 patience_s = unit.service.first_s if unit.opened else unit.service.start_s
                 what = "has brought no data" if unit.opened else "did not start"
                 self.failed(name, now_ns, f"It {what} within {patience_s:g} s.")
         elif unit.state is RUNNING:
             silent_ns = now_ns - max(unit.freshness.valid_ns or 0, 0)
-            if unit.freshness.valid_ns is not None and silent_ns > unit.service.hung_s * NS_PER_S:
+            if unit.freshness.valid_ns is not None and silent_ns > unit.patience_s * NS_PER_S and not unit.unasked:
                 sends = unit.freshness.at(now_ns).alive
                 what = "sent nothing but stale data" if sends else "sent nothing"
                 self.failed(name, now_ns, f"It has {what} for {silent_ns / NS_PER_S:.1f} s.")
@@ -227,6 +238,17 @@ class _Unit:
     def restarts(self) -> Restarts:
         assert self.service.restarts is not None
         return self.service.restarts
+
+    @property
+    def unasked(self) -> bool:
+        """Whether it brings data by itself, but was asked not to."""
+        return self.service.rate_hz > 0 and not self.freshness.rate_hz
+
+    @property
+    def patience_s(self) -> float:
+        """Silence that is no failure: some periods at least, where few data are asked for."""
+        rate_hz = self.freshness.rate_hz
+        return max(self.service.hung_s, SILENT_PERIODS / rate_hz if rate_hz else 0.0)
 
     def fail(self, now_ns: int) -> None:
         self.failed += 1
