@@ -68,7 +68,6 @@ def test_an_eye_process_that_is_killed_is_noticed_and_replaced() -> None:
         outcome = process.on_real_eye("eye_killed", resting(1, 10.0, worn), worn, Config(), load_bundle())
     assert outcome.survived, outcome.problem
     assert outcome.detected_s is not None
-    assert outcome.detected_s < 2
     assert outcome.recovered_s is not None
     assert outcome.lost.startswith("camera ")
 
@@ -78,7 +77,6 @@ def test_a_chip_that_does_not_answer_is_noticed_and_comes_back() -> None:
         outcome = real.i2c_errno_121(1)
     assert outcome.survived, outcome.problem
     assert outcome.detected_s is not None
-    assert outcome.detected_s < 1
     assert outcome.lost.endswith("samples")
     assert int(outcome.lost.split()[0]) > 50
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from device.bench.soak import SoakFindings, soak, soak_rows
+from device.commands.bench_faults import print_soak
 from device.config import Config
 from device.errors import SpotterError
 from device.sim.faults.feed import crystals, resting, training
@@ -45,3 +46,14 @@ def test_a_soak_of_sets_that_the_coach_does_not_count_is_refused() -> None:
     claimed = dataclasses.replace(still, sets=training(1010, "squat", worn, repetitions=1).sets)
     with pytest.raises(SpotterError, match="--seed"):
         soak(HOURS, SEED, Config(), pieces=([claimed], [still]))
+
+
+def test_people_read_what_was_stuck_and_how_long_the_rest_took(capsys: pytest.CaptureFixture[str]) -> None:
+    print_soak(
+        SoakFindings(recoveries_s={"band_lost": [1.0, 2.25]}, stuck=["disk_full at 90 s"], missed=["squat at 30 s: 9 of 10"])
+    )
+    printed = capsys.readouterr().out
+    assert "band_lost" in printed
+    assert "2 times, over after 2.25 s at most" in printed
+    assert "stuck: disk_full at 90 s" in printed
+    assert "miscounted: squat at 30 s: 9 of 10" in printed

@@ -6,6 +6,7 @@ Modelled: the camera's pictures (`camera`) and the bands that go on meanwhile (`
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -33,7 +34,7 @@ from device.skeleton import N_BANDS
 
 SETTLED_S = 2.0
 """The eye has run for so long when the fault begins."""
-MOST_S = 30.0
+MOST_S = 60.0
 WHOLE_S = 0.7
 """The eye is well again when it has been for so long."""
 
@@ -46,6 +47,7 @@ class _Made:
     begin: Callable[[Path, int], object]
     end: Callable[[Path, int], object]
     lasts_s: float | None
+    slows: bool = False
 
 
 def _told(word: str) -> Callable[[Path, int], object]:
@@ -62,7 +64,7 @@ MADE: dict[str, _Made] = {
     "eye_killed": _Made(_signalled(signal.SIGKILL), _told("ok"), None),
     "eye_ignores_sigterm": _Made(_signalled(signal.SIGSTOP), _told("ok"), None),
     "stale_frames": _Made(_told("stale"), _told("ok"), 4.0),
-    "frame_rate_drop": _Made(_told("slow"), _told("ok"), 5.0),
+    "frame_rate_drop": _Made(_told("slow"), _told("ok"), 5.0, slows=True),
 }
 """By the name of the fault's row."""
 
@@ -78,7 +80,7 @@ def on_real_eye(name: str, piece: Piece, worn: tuple[Crystal, ...], config: Conf
         )
         supervisor = Supervisor(services(settings, watched(settings)))
         start_ns = time.monotonic_ns()
-        bands = FeedBands(placed([piece] * 3, start_ns), worn, seed, [start_ns - 60 * NS_PER_S] * N_BANDS)
+        bands = FeedBands(placed(itertools.repeat(piece), start_ns), worn, seed, [start_ns - 60 * NS_PER_S] * N_BANDS)
         watch = stack.enter_context(Watch(make_eye(settings), bands, supervisor, Threads()))
         witness = Witness()
         core = build_core(settings, start_ns, bundle=bundle)
@@ -104,7 +106,7 @@ class _Trial:
     def step(self, now_ns: int) -> bool:
         """Whether it is over."""
         health = self._supervisor.health("eye", now_ns)
-        well = self._supervisor.state("eye") is ServiceState.RUNNING and health.ok
+        well = self._supervisor.state("eye") is ServiceState.RUNNING and health.valid and (health.rate_ok or not self._made.slows)
         self._well_ns = (self._well_ns or now_ns) if well else None
         well_for_ns = now_ns - self._well_ns if self._well_ns is not None else 0
         if self._began_ns is None:
