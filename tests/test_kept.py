@@ -319,14 +319,17 @@ def test_a_recording_whose_disk_was_full_goes_on_without_a_gap(tmp_path: Path) -
     written = [pose(100 * S + k * S // 15) for k in range(150)]
     rig.step(0.2)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for k, message in enumerate(written):
-        if k == 50:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (recorder.path.stat().st_size + 500, before[1]))
-        if k == 100:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        sink.receive(message)
-        if k % 15 == 0:
-            rig.step(1.0)
+    try:
+        for k, message in enumerate(written):
+            if k == 50:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (recorder.path.stat().st_size + 500, before[1]))
+            if k == 100:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            sink.receive(message)
+            if k % 15 == 0:
+                rig.step(1.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert supervisor.has_failed("recording")
     rig.step(10.0)
     with Session(Core(), [sink]):
