@@ -6,7 +6,7 @@ import pytest
 
 from device.errors import BundleError
 from device.messages import EXERCISES
-from device.runtime.bundle import MANIFEST, STEPS, load_bundle, sha256, shipped_bundle
+from device.runtime.bundle import MANIFEST, STEPS, last_good_bundle, load_bundle, sha256, shipped_bundle
 
 
 @pytest.fixture
@@ -41,6 +41,22 @@ def test_an_altered_file_is_refused_by_name(folder: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(BundleError, match=r"step_int8\.tflite: SHA-256"):
         load_bundle(folder)
+
+
+def test_an_appliance_with_an_altered_bundle_goes_on_with_the_shipped_one_and_says_so(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / STEPS["int8"]).write_bytes(b"not a model")
+    bundle = last_good_bundle(folder)
+    assert bundle.folder == shipped_bundle()
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "step_int8.tflite: SHA-256" in caplog.text
+
+
+def test_a_good_bundle_is_the_last_good_one(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert last_good_bundle(folder).folder == folder
+    assert last_good_bundle("").folder == shipped_bundle()
+    assert not caplog.records
 
 
 def test_a_missing_file_is_refused_by_name(folder: Path) -> None:

@@ -136,6 +136,32 @@ PARTS = (
             Option("--sessions", "N", "how many seeds, from --seed on", whole(1), 1),
         ),
     ),
+    Part(
+        "faults",
+        "faults",
+        "Every fault once, most in the middle of a set: when it is noticed, when all is well again, what the trainee hears and what "
+        "is lost. Eye, chips, motors, disk, bundle and memory fail for real, the rest on a simulated appliance.",
+        (
+            seed("the trainees and the faults"),
+            Option("--only", "A,B,...", "these faults alone; a wrong name lists them"),
+            Option("--cuts", "N", "power cuts of the session store", whole(1), 1000),
+            CONFIG,
+        ),
+        example="--only camera_hang --json",
+    ),
+    Part(
+        "soak",
+        "soak",
+        "A simulated appliance for hours of simulated time, with a fault every few minutes: memory, open files, threads, lost "
+        "repetitions, stuck states. Ctrl-C ends it early and prints what was found.",
+        (
+            seed("the trainees and the faults"),
+            Option("--hours", "H", "simulated time, h", number(0.01, 1000), 1),
+            Option("--every", "S", "seconds between two faults; one has to be over first", number(40, 36000), 180),
+            CONFIG,
+        ),
+        example="--hours 24 --json",
+    ),
 )
 """Every part, in the order of `spotter bench --help`. A new one is an entry here and its module."""
 

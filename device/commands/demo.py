@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from device import rows
 
 if TYPE_CHECKING:
+    from device.config import Config
     from device.demo.run import DemoResult
 
 
@@ -20,13 +21,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "corrections that the trainee reacts to. Writes a film, the voice, a plot of each set and a summary, and prints the "
         "scores against what the trainee really did.",
         epilog="example: spotter demo --seed 7 --realtime\n         spotter demo --sets squat,lunge --reps 5 --out out/legs\n"
-        "         spotter demo --radio --sets squat --reps 4",
+        "         spotter demo --radio --sets squat --reps 4\n         spotter demo --faults 3",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=1, help="the trainee, the room and all errors follow from it (default 1)")
     parser.add_argument("--realtime", action="store_true", help="keep time with the clock instead of going as fast as it can")
     parser.add_argument(
         "--radio", action="store_true", help="bands with the real firmware over a virtual Bluetooth, in real time"
+    )
+    parser.add_argument(
+        "--faults",
+        metavar="SEED",
+        type=int,
+        help="a session during which camera, bands, speaker, motors and disk fail one after the other: on the simulated "
+        "appliance (real loop, supervision, core and store; no pictures, no film), with trainees who don't listen",
     )
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="where the files go (default out/demo-SEED)")
     parser.add_argument("--sets", metavar="A,B,...", help="exercises to do, in order (default all, in random order)")
@@ -45,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     _check(args)
+    if args.faults is not None:
+        return _faulty(config, args)
     options = DemoOptions(
         seed=args.seed,
         out=args.out or Path("out") / f"demo-{args.seed}",
@@ -62,9 +72,28 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
+def _faulty(config: Config, args: argparse.Namespace) -> int:
+    from device.bench.faults import SIMULATED
+    from device.bench.outcomes import print_outcomes
+    from device.demo.faults import run_faulty_demo
+    from device.screen import Screen
+
+    screen = Screen(config.budget, title=f"demo with faults, seed {args.faults}", quiet=args.quiet)
+    out = args.out or Path("out") / f"faults-{args.faults}"
+    done = run_faulty_demo(config, args.faults, out, screen, realtime=args.realtime)
+    if not args.json:
+        print_outcomes(done.outcomes, lambda _: SIMULATED)
+        print(f"{done.counted} repetitions were counted of {done.true}. The session is in {done.store}.")
+    return rows.show(done.figures, args)
+
+
 def _check(args: argparse.Namespace) -> None:
     from device.errors import ConfigError
 
+    if args.faults is not None and args.faults < 0:
+        raise ConfigError(f"--faults must be 0 or more, not {args.faults}.")
+    if args.faults is not None and (args.sets or args.reps or args.radio):
+        raise ConfigError("--faults makes a session of its own: leave out --sets, --reps and --radio.")
     if args.seed < 0:
         raise ConfigError(f"--seed must be 0 or more, not {args.seed}.")
     if args.reps is not None and not 1 <= args.reps <= 30:

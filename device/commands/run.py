@@ -52,6 +52,7 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
     from device.messages import NS_PER_S
     from device.runtime import live
     from device.runtime.background import Threads
+    from device.runtime.bundle import last_good_bundle
     from device.runtime.ladder import Ladder
     from device.runtime.laddered_eye import LadderedEye
     from device.runtime.latency import LatencyMeter
@@ -98,7 +99,7 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
             watch = stack.enter_context(Watch(eye, bands, supervisor, background))
             # The eye takes longest: it loads while the model does.
             watch.begin()
-            bundle = live.config_bundle(config)
+            bundle = last_good_bundle(config.model.bundle)
             watch.wait(notifier, check=check)
             start_ns = watch.start_ns(time.monotonic_ns())
             offset = load_offset(config.store.path)

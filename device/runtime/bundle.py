@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from device.messages import EXERCISES
 from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.skeleton import JOINTS, LANDMARKS
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2
 """Version of the bundle's format; another one is refused."""
@@ -91,6 +94,21 @@ def load_bundle(folder: Path | str | None = None) -> Bundle:
         responses=_responses(where / MANIFEST, manifest["responses"]),
         manifest=manifest,
     )
+
+
+def last_good_bundle(folder: Path | str | None = None) -> Bundle:
+    """The bundle in `folder`; where that one is damaged, the shipped one, and a warning in the log says so.
+
+    For an appliance that has to coach tonight. Raises BundleError when the shipped one is damaged too.
+    """
+    if not folder:
+        return load_bundle()
+    try:
+        return load_bundle(folder)
+    except BundleError as error:
+        shipped = load_bundle()
+        log.warning("The session goes on with the shipped bundle %s, the configured one is damaged: %s", shipped.version, error)
+        return shipped
 
 
 def write_manifest(

@@ -14,7 +14,7 @@ from device.sim.bands import Wearer, true_imu
 from device.sim.scene import SceneCamera, sample_scene
 from device.sim.script import plan_session
 from device.sim.trainee import VirtualTrainee
-from device.sim_clock.band import Air, SimulatedBand
+from device.sim_clock.band import Air, Heard, SimulatedBand
 from device.skeleton import N_BANDS, mid_hip
 
 Floats = NDArray[np.float64]
@@ -77,7 +77,7 @@ def sensed(
     """The session of `trainee`, who moves as `moving` says where that is given, over links of which each has one of `airs`."""
     rng = np.random.default_rng((seed, 7))
     moving = trainee if moving is None else moving
-    poses = tuple(_seen(rng, moving, sample_scene(rng).camera))
+    poses = tuple(seen(rng, moving, sample_scene(rng).camera, moving.duration_ns))
     heard: list[tuple[int, Sensed, NDArray[np.int64]]] = []
     for band in range(N_BANDS):
         link = SimulatedBand(
@@ -88,12 +88,9 @@ def sensed(
             rate_error=float(rng.uniform(-RATE_ERROR, RATE_ERROR)),
             air=airs[int(rng.integers(len(airs)))],
         ).heard()
-        batches = [one for one in link if isinstance(one.message, ImuBatch)]
-        values = iter(true_imu(moving, np.concatenate([one.truth_ns for one in batches]), seed)[:, band])
-        for one in link:
+        for one in felt(link, moving, band, seed):
             message = one.message
             if isinstance(message, ImuBatch):
-                message = replace(message, values=np.array([next(values) for _ in one.truth_ns], np.float32))
                 message = replace(message, t_ns=message.t_ns + late_ns)
             else:
                 message = replace(message, sent_ns=message.sent_ns + late_ns, received_ns=message.received_ns + late_ns)
@@ -101,10 +98,21 @@ def sensed(
     return SensedSession(trainee, poses, tuple(sorted(heard, key=lambda one: one[0])))
 
 
-def _seen(rng: np.random.Generator, trainee: Moving, camera: SceneCamera) -> list[Pose]:
+def felt(link: list[Heard], trainee: Moving, band: int, sensors: int) -> Iterator[Heard]:
+    """`link` with what the band on `trainee` measured in its batches. `sensors`: seed of the bands' sensors and straps."""
+    batches = [one for one in link if isinstance(one.message, ImuBatch)]
+    values = iter(true_imu(trainee, np.concatenate([one.truth_ns for one in batches]), sensors)[:, band])
+    for one in link:
+        if isinstance(one.message, ImuBatch):
+            yield replace(one, message=replace(one.message, values=np.array([next(values) for _ in one.truth_ns], np.float32)))
+        else:
+            yield one
+
+
+def seen(rng: np.random.Generator, trainee: Moving, camera: SceneCamera, until_ns: int) -> list[Pose]:
     """The true landmarks with quick noise (0.25 s) and twice as much slow error (4 s), both doubled in depth, of which too little
     is shown. A limb's change of direction over 0.13 s is off by 0.04 rad then, as MediaPipe's is on rendered pictures."""
-    times = np.arange(0, trainee.duration_ns, round(NS_PER_S / POSE_HZ), dtype=np.int64)
+    times = np.arange(0, until_ns, round(NS_PER_S / POSE_HZ), dtype=np.int64)
     landmarks = trainee.pose(times)
     world = camera.to_camera(landmarks - mid_hip(landmarks)[:, None])
     world[..., 2] *= rng.uniform(0.5, 1.0)
