@@ -139,8 +139,8 @@ PARTS = (
     Part(
         "faults",
         "faults",
-        "Every fault once, most in the middle of a set: when it is noticed, when all is well again, what the trainee hears and what "
-        "is lost. Eye, chips, motors, disk, bundle and memory fail for real, the rest on a simulated appliance.",
+        "Every fault once, most in the middle of a set: when it is noticed, when all is well again, what the trainee hears and "
+        "what is lost. Eye, chips, motors, disk, bundle and memory fail for real, the rest on a simulated appliance.",
         (
             seed("the trainees and the faults"),
             Option("--only", "A,B,...", "these faults alone; a wrong name lists them"),
