@@ -126,7 +126,7 @@ def only(clip: Clip, *, camera: bool = True, bands: bool = True) -> Clip:
 
 def played(clip: Clip) -> Iterator[Sensed]:
     """The clip as the core would have received it: poses and packets of the bands in the order in which they are complete."""
-    messages = [*_poses(clip), *_batches(clip)]
+    messages: list[Pose | ImuBatch] = [*_poses(clip), *_batches(clip)]
     messages.sort(key=lambda message: message.t_ns)
     return iter(messages)
 
@@ -165,7 +165,9 @@ def _check_landmarks(where: str, landmarks: NDArray[Any], times: Times, *, timed
     finite = np.isfinite(landmarks)
     found = finite.all(axis=(1, 2))
     if (~found & finite.any(axis=(1, 2))).any():
-        raise DatasetError(f"{where}: some landmarks of a frame are NaN. A frame has all of them, or none where nobody was found.")
+        raise DatasetError(
+            f"{where}: some landmarks of a frame are NaN. A frame has all of them, or none where nobody was found."
+        )
     if not found.any():
         raise DatasetError(f"{where}: nobody was found in any of its {len(landmarks)} frames. Leave it out.")
     if mirrored(landmarks[found]):

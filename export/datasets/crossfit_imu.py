@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from device.errors import DatasetError
 from device.messages import NS_PER_S
@@ -45,7 +47,7 @@ def clips(folder: Path) -> Iterator[Clip]:
             raise DatasetError(f"{file}: is no file of the CrossFit sets as the data folder has it ({error!r}).") from error
 
 
-def _clip(data: dict[str, np.ndarray], i: int, activity: str, exercise: str | None) -> Clip:
+def _clip(data: dict[str, NDArray[Any]], i: int, activity: str, exercise: str | None) -> Clip:
     counts = data["data"][:, data["offset"][i] : data["offset"][i + 1]]
     values = (counts * data["scale"][:, None]).astype(np.float32)
     n = counts.shape[1]

@@ -62,7 +62,15 @@ def _clip(
         phase=nothing, angles=np.full((n, N_JOINTS), np.nan, dtype=np.float32),
     )  # fmt: skip
     return Clip(
-        "exercise_correction", name, "", True, landmarks, times, truth=truth, timed=False, assumed="16:9; no times; torso of 0.5 m"
+        "exercise_correction",
+        name,
+        "",
+        True,
+        landmarks,
+        times,
+        truth=truth,
+        timed=False,
+        assumed="16:9; no times; torso of 0.5 m",
     )
 
 

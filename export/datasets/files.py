@@ -60,7 +60,8 @@ def load_clip(path: Path | str) -> Clip:
         meta = json.loads(str(data.pop("meta")))
         if meta["format"] != FORMAT:
             raise DatasetError(f"{file}: has clip format {meta['format']!r}, this version reads {FORMAT}. Make it anew.")
-        truth = Truth(**meta["truth"], **{name: data.pop(f"truth_{name}") for name in _TRUTH_ARRAYS})
+        labels: dict[str, Any] = {name: data.pop(f"truth_{name}") for name in _TRUTH_ARRAYS}
+        truth = Truth(**meta["truth"], **labels)
         return Clip(**meta["clip"], **data, truth=truth)  # type: ignore[arg-type]
     except _DAMAGED as error:
         raise DatasetError(f"{file}: is no clip of Spotter ({error}). Make it anew.") from error

@@ -25,7 +25,10 @@ def draw_clip(clip: Clip, path: Path, *, title: str = "", events: Sequence[tuple
     """Write `clip` as a PNG. `events`: (start s, end s, colour) bars below the traces. Raises DatasetError."""
     from matplotlib.figure import Figure
 
-    rows = [*(["skeletons", "angles"] if clip.landmarks is not None else []), *(["force", "rate"] if clip.imu is not None else [])]
+    rows = [
+        *(["skeletons", "angles"] if clip.landmarks is not None else []),
+        *(["force", "rate"] if clip.imu is not None else []),
+    ]
     worn = [b for b in range(N_BANDS) if clip.imu is not None and clip.imu_present[:, b].any()]
     count = sum(len(worn) if row in ("force", "rate") else 1 for row in rows)
     figure = Figure(figsize=(15, 1.0 + 1.9 * count + (1.0 if clip.landmarks is not None else 0)), dpi=80, layout="constrained")

@@ -53,7 +53,9 @@ def clips(folder: Path) -> Iterator[Clip]:
                 if data["detected"][data["offset"][i] : data["offset"][i + 1]].any():
                     yield _clip(data, i, activity, exercise)
         except (KeyError, IndexError) as error:
-            raise DatasetError(f"{file}: is no file of RepCount as the data folder has it ({error!r}). Get a fresh copy.") from error
+            raise DatasetError(
+                f"{file}: is no file of RepCount as the data folder has it ({error!r}). Get a fresh copy."
+            ) from error
 
 
 def _clip(data: dict[str, Any], i: int, activity: str, exercise: str) -> Clip:
@@ -90,7 +92,7 @@ def frame_scales(shape: Floats) -> Floats:
     starts, ends, lengths = _bones()
     squared = (shape[:, ends] - shape[:, starts]) ** 2
     rows, right = squared / lengths[:, None] ** 2, np.ones(len(lengths))
-    low, high = (np.array(bound) ** 2 for bound in SCALES_M)
+    low, high = (np.array(bound, dtype=np.float64) ** 2 for bound in SCALES_M)
     gram = np.einsum("tbi,tbj->tij", rows, rows)
     target = np.einsum("tbi,b->ti", rows, right)
     whole = _bounded(gram.mean(axis=0)[None], target.mean(axis=0)[None], low, high, np.full((1, 3), 0.6))[0]

@@ -33,8 +33,10 @@ EDGE = 10
 JOIN_S = 0.4
 """Two repetitions are recordings of their own; between them the body goes evenly from one's end to the next one's start."""
 
-USED = ("LFHD RFHD LBHD RBHD C7 T10 CLAV STRN LSHO RSHO LELB RELB LWRA LWRB RWRA RWRB LFIN RFIN LASI RASI LPSI RPSI "
-        "LKNE RKNE LANK RANK LHEE RHEE LTOE RTOE").split()  # fmt: skip
+USED: tuple[str, ...] = (
+    "LFHD", "RFHD", "LBHD", "RBHD", "C7", "T10", "CLAV", "STRN", "LSHO", "RSHO", "LELB", "RELB", "LWRA", "LWRB", "RWRA", "RWRB",
+    "LFIN", "RFIN", "LASI", "RASI", "LPSI", "RPSI", "LKNE", "RKNE", "LANK", "RANK", "LHEE", "RHEE", "LTOE", "RTOE",
+)  # fmt: skip
 """Markers that the body is made of; whether another one was seen does not matter."""
 
 _UNIT_M = np.float32(1e-4)
@@ -97,7 +99,9 @@ def filled(episode: Floats) -> Floats | None:
 
 def joined(episodes: list[Floats]) -> tuple[Floats, NDArray[np.int64]]:
     """Episodes one after the other, smoothly led over, and (R, 2) frames at which each begins and ends."""
-    parts, spans, at = [], [], 0
+    parts: list[Floats] = []
+    spans: list[tuple[int, int]] = []
+    at = 0
     for i, episode in enumerate(episodes):
         if i:
             share = np.linspace(0, 1, round(JOIN_S * MARKER_HZ) + 2)[1:-1]
@@ -111,7 +115,7 @@ def joined(episodes: list[Floats]) -> tuple[Floats, NDArray[np.int64]]:
 
 
 def body_of(places: Floats) -> tuple[Floats, dict[str, Floats]]:
-    """33 landmarks (T, 33, 3) in the room of the markers USED (T, 30, 3), z up, and by side the way across the wrist to the thumb."""
+    """33 landmarks (T, 33, 3), z up, of the markers USED (T, 30, 3), and by side the way across the wrist to the thumb."""
     at = {name: places[:, i] for i, name in enumerate(USED)}
     front, back = (at["LASI"] + at["RASI"]) / 2, (at["LPSI"] + at["RPSI"]) / 2
     width = np.linalg.norm(at["LASI"] - at["RASI"], axis=-1, keepdims=True)

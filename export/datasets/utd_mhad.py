@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def clips(folder: Path) -> Iterator[Clip]:
         raise DatasetError(f"{file}: is no file of UTD-MHAD as the data folder has it ({error!r}). Get a fresh copy.") from error
 
 
-def _clip(data: dict[str, np.ndarray], names: list[str], i: int) -> Clip:
+def _clip(data: dict[str, NDArray[Any]], names: list[str], i: int) -> Clip:
     skeleton = data["skeleton"][data["skeleton_offset"][i] : data["skeleton_offset"][i + 1]]
     inertial = data["inertial"][data["inertial_offset"][i] : data["inertial_offset"][i + 1]]
     action = int(data["action"][i])
@@ -63,7 +64,7 @@ def _clip(data: dict[str, np.ndarray], names: list[str], i: int) -> Clip:
         "utd_mhad", f"a{action:02}-s{int(data['subject'][i])}-t{int(data['trial'][i])}", f"s{int(data['subject'][i])}", False,
         landmarks(skeleton, names), pose_ns, imu, imu_ns, present,
         Truth(exercise, activity, None, 1 if exercise != "none" else None),
-        assumed="streams of the same length; thigh's IMU in the ankle's place" if action >= ON_THIGH else "streams of the same length",
+        assumed="streams of the same length" + ("; thigh's IMU in the ankle's place" if action >= ON_THIGH else ""),
     )  # fmt: skip
 
 
@@ -71,17 +72,19 @@ def landmarks(skeleton: NDArray[np.float32], names: list[str]) -> NDArray[np.flo
     """(T, 33, 4) in camera axes of a Kinect's joints (T, 20, 3)."""
     turned = skeleton.astype(np.float64) * _TO_CAMERA
     at = {name: turned[:, i] for i, name in enumerate(names)}
-    joints = {f"{s}_{j}": at[f"{s}_{j}"] for s in ("left", "right") for j in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")}
+    joints = {
+        f"{s}_{j}": at[f"{s}_{j}"] for s in ("left", "right") for j in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    }
     joints |= {f"{s}_index": at[f"{s}_hand"] for s in ("left", "right")}
     joints |= {f"{s}_foot_index": at[f"{s}_foot"] for s in ("left", "right")}
     joints["head_centre"] = at["head"]
     x = landmarks_of(joints)
     x -= mid_hip(x)[:, None]
-    return np.concatenate([x, np.full((*x.shape[:2], 1), _VISIBILITY)], axis=-1).astype(np.float32)
+    return np.asarray(np.concatenate([x, np.full((*x.shape[:2], 1), _VISIBILITY)], axis=-1), dtype=np.float32)
 
 
 def in_band_axes(inertial: NDArray[np.float32], *, thigh: bool) -> NDArray[np.float32]:
     """(G, 6) in a band's axes: x along the limb, z outwards."""
     c, s = np.cos(WRIST_TURN_RAD), np.sin(WRIST_TURN_RAD)
     turn = np.diag([1.0, -1.0, -1.0]) if thigh else np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
-    return np.concatenate([inertial[:, :3] @ turn.T, inertial[:, 3:] @ turn.T], axis=1).astype(np.float32)
+    return np.asarray(np.concatenate([inertial[:, :3] @ turn.T, inertial[:, 3:] @ turn.T], axis=1), dtype=np.float32)

@@ -52,7 +52,7 @@ def seen(
         world, visibility, present = noise.emulate(rng, seconds, pose, velocity, np.zeros(len(pose), dtype=np.int64))
         shown = np.concatenate([world, visibility[..., None]], axis=-1)
         shown[~present] = np.nan
-        return shown.astype(np.float32)
+        return np.asarray(shown, dtype=np.float32)
     keep = np.exp(-np.diff(seconds, prepend=seconds[0] - 1) / JITTER_S)
     jitter = rng.normal(size=(len(pose), N_NODES, 3)) * JITTER_M
     for i in range(1, len(jitter)):
@@ -60,7 +60,7 @@ def seen(
     world = pose * [1.0, 1.0, FLATTENED] + jitter + rng.normal(size=(N_NODES, 3)) * BIAS_M
     world = world - mid_hip(world)[:, None]
     visibility = 0.98 - 0.4 / (1 + np.exp(-(pose[..., 2] - _SIDED[0]) / (_SIDED[1] / 3)))
-    return np.concatenate([world, visibility[..., None]], axis=-1).astype(np.float32)
+    return np.asarray(np.concatenate([world, visibility[..., None]], axis=-1), dtype=np.float32)
 
 
 def facing_x(room: NDArray[Any], heading: NDArray[Any]) -> Floats:

@@ -67,14 +67,14 @@ class RecordedWearer:
         return values[..., :3], np.stack([along, np.cross(outward, along), outward], axis=-1)
 
 
-def virtual_bands(frames: BandFrames, times_ns: Times, seed: int, sensors: tuple[Sensor, ...] | None = None) -> NDArray[np.float32]:
+def virtual_bands(
+    frames: BandFrames, times_ns: Times, seed: int, sensors: tuple[Sensor, ...] | None = None
+) -> NDArray[np.float32]:
     """(n, 4, 6) what the bands read at `times_ns`, which lie within the recording. `sensors`: None draws those of `seed`."""
     return true_imu(RecordedWearer(frames), times_ns, seed, sensors)
 
 
-def frames_of(
-    seconds: Floats, room: Floats, thumb_side: dict[str, Floats] | None = None
-) -> BandFrames:
+def frames_of(seconds: Floats, room: Floats, thumb_side: dict[str, Floats] | None = None) -> BandFrames:
     """Where bands sit on a body of landmarks `room` (T, 33, 3), z up. `thumb_side`: by side, (T, 3) across the wrist towards
     the thumb; None takes index and little finger."""
     places, alongs, outwards = [], [], []

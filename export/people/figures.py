@@ -129,12 +129,12 @@ def macro_accuracy(seen: Sequence[Seen]) -> float | None:
 
 def within_one(seen: Sequence[Seen]) -> float | None:
     """Off-by-one accuracy: share of clips whose count is wrong by one at most."""
-    return share(abs(one.count_error) <= 1 for one in seen if one.truth.count is not None and one.truth.exercise is not None)
+    return share(abs(one.count_error) <= 1 for one in seen if one.has_count)
 
 
 def relative_error(seen: Sequence[Seen]) -> float | None:
     """Mean over clips of the count's absolute error as a share of the true count."""
-    return _mean([abs(one.count_error) / one.truth.count for one in seen if one.truth.count])
+    return _mean([abs(one.count_error) / one.truth.count for one in seen if one.has_count and one.truth.count])
 
 
 def ghosts_per_min(seen: Sequence[Seen]) -> float | None:
@@ -159,7 +159,9 @@ def ghosts_per_min(seen: Sequence[Seen]) -> float | None:
 def error_area(seen: Sequence[Seen]) -> float | None:
     """Area under the ROC curve of each repetition's largest deviation, wrong ones against right ones (0.5 tells nothing)."""
     scores = np.concatenate([one.worst_rad for one in seen]) if seen else np.zeros(0)
-    wrong = np.concatenate([np.full(len(one.worst_rad), one.truth.correct is False) for one in seen]) if seen else np.zeros(0, bool)
+    wrong = (
+        np.concatenate([np.full(len(one.worst_rad), one.truth.correct is False) for one in seen]) if seen else np.zeros(0, bool)
+    )
     return area_under_curve(scores[wrong], scores[~wrong])
 
 

@@ -12,7 +12,7 @@ from device.skeleton import N_BANDS
 from export.datasets.clip import Clip
 from export.datasets.pictures import draw_angles, draw_band, draw_strip, save_figure
 from export.people.figures import confusion
-from export.people.watch import NONE, Seen
+from export.people.watch import Seen
 
 COLOURS = dict(zip(EXERCISES, ("#c8501e", "#1f4e79", "#2c8a3d", "#7b3294", "#e0a214", "#bbbbbb"), strict=True))
 
@@ -43,14 +43,11 @@ def draw_people(seen: Sequence[Seen], path: Path, title: str) -> None:
     people = sorted({one.subject for one in seen})
     figure = Figure(figsize=(max(8.0, 0.3 * len(people)), 5), dpi=90, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
-    for axes, label, picked in (
-        (upper, "recognised", [(one.subject, one.exercise == one.truth.exercise) for one in seen if one.truth.exercise]),
-        (
-            lower, "count within one",
-            [(o.subject, abs(o.count_error) <= 1) for o in seen if o.truth.exercise not in (None, NONE) and o.truth.count is not None],
-        ),
-    ):  # fmt: skip
-        shares = [np.mean([ok for who, ok in picked if who == person] or [np.nan]) for person in people]
+    recognised = [(one.subject, one.exercise == one.truth.exercise) for one in seen if one.truth.exercise is not None]
+    counted = [(one.subject, abs(one.count_error) <= 1) for one in seen if one.has_count]
+    for axes, label, picked in ((upper, "recognised", recognised), (lower, "count within one", counted)):
+        mine = [[float(ok) for who, ok in picked if who == person] for person in people]
+        shares = [np.mean(oks) if oks else np.nan for oks in mine]
         axes.bar(range(len(people)), shares, color=COLOURS["squat"])
         axes.set_ylim(0, 1.02)
         axes.set_ylabel(f"share {label}")
@@ -65,7 +62,7 @@ def draw_repetitions(seen: Sequence[Seen], path: Path) -> None:
 
     figure = Figure(figsize=(7.5, 7), dpi=90, layout="constrained")
     axes = figure.subplots()
-    counted = [one for one in seen if one.truth.exercise not in (None, NONE) and one.truth.count is not None]
+    counted = [one for one in seen if one.has_count]
     marks = dict(zip(sorted({one.source for one in seen}), "o^sDvP", strict=False))
     top = 1.0
     for one in counted:

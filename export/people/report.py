@@ -57,11 +57,15 @@ def markdown(figures: Report, seen: Sequence[Seen], pictures: Sequence[str]) -> 
     ]  # fmt: skip
     for r in figures.rows:
         value = "-" if r.value is None else f"{r.value:.3g}"
-        lines.append(f"| {r.name} | {value} | {r.unit} | {r.limit or ''} | {'' if r.limit is None else 'ok' if r.ok else 'missed'} |")
+        lines.append(
+            f"| {r.name} | {value} | {r.unit} | {r.limit or ''} | {'' if r.limit is None else 'ok' if r.ok else 'missed'} |"
+        )
     for name, group in groups_of(seen).items():
         labels, counts = confusion(group)
         lines += ["", f"## {name}", "", f"| activity (class) | {' | '.join(EXERCISES)} |", f"| --- |{' ---: |' * len(EXERCISES)}"]
-        lines += [f"| {label} | {' | '.join(str(n) if n else '' for n in row)} |" for label, row in zip(labels, counts, strict=True)]
+        lines += [
+            f"| {label} | {' | '.join(str(n) if n else '' for n in row)} |" for label, row in zip(labels, counts, strict=True)
+        ]
         lines += ["", f"![confusion](people/confusion-{name}.png) ![each person](people/persons-{name}.png)"]
     lines += ["", "## Repetitions", "", "![repetitions](people/repetitions.png)", "", "## The worst clips", ""]
     lines += [f"![{name}](people/{name})" for name in pictures]
@@ -69,13 +73,12 @@ def markdown(figures: Report, seen: Sequence[Seen], pictures: Sequence[str]) -> 
 
 
 def _clip(one: Seen) -> dict[str, Any]:
-    scored = one.truth.exercise is not None and one.truth.count is not None
     return {
         "set": one.source, "name": one.name, "person": one.subject, "part": one.part, "seconds": round(one.seconds, 2),
         "activity": one.truth.activity, "exercise": one.truth.exercise, "seen": one.exercise,
         "share": None if one.truth.exercise is None else round(one.share, 3), "reps": one.truth.count,
         "counted": {name: one.count(name) for name in EXERCISES if one.count(name)},
-        "count_error": one.count_error if scored else None,
+        "count_error": one.count_error if one.has_count else None,
     }  # fmt: skip
 
 

@@ -66,6 +66,11 @@ class Seen:
         return sum(repetition.exercise == exercise for repetition in self.counted)
 
     @property
+    def has_count(self) -> bool:
+        """Whether it is an exercise of ours whose repetitions are known."""
+        return self.truth.exercise not in (None, NONE) and self.truth.count is not None
+
+    @property
     def count_error(self) -> int:
         """Counted less true repetitions; those taken for another exercise err as well, whatever the sign of the rest."""
         assert self.truth.exercise is not None
@@ -81,7 +86,7 @@ def watch(clip: Clip, config: Config, bundle: Bundle, part: str) -> Seen:
     core = build_core(config, clip.start_ns, bundle=bundle)
     book = LogBook(core.classes, clip.start_ns)
     session = Session(core, [book])
-    for _ in repeat(session, _live(clip, config.signals.tick_hz)):
+    for _ in repeat(session, live_events(clip, config.signals.tick_hz)):
         pass
     session.close(clip.end_ns)
     log = book.log()
@@ -94,7 +99,7 @@ def watch(clip: Clip, config: Config, bundle: Bundle, part: str) -> Seen:
     )  # fmt: skip
 
 
-def _live(clip: Clip, tick_hz: float) -> Iterator[Sensed | Advanced]:
+def live_events(clip: Clip, tick_hz: float) -> Iterator[Sensed | Advanced]:
     """The clip, with the core working once in a tick, as a live session makes it work."""
     period_ns = round(NS_PER_S / tick_hz)
     due_ns = clip.start_ns
