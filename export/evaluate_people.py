@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("reports"), help="where to (default %(default)s)")
     parser.add_argument("--processes", metavar="N", type=int, choices=range(1, MAX_PROCESSES + 1), default=MAX_PROCESSES,
                         help="clips at a time, 1 or 2 (default %(default)s)")  # fmt: skip
-    parser.add_argument("--thin", metavar="N", type=int, default=1, help="watch one in N of the clips of class none (default: all)")
+    parser.add_argument(
+        "--thin", metavar="N", type=int, default=1, help="watch one in N of the clips of class none (default: all)"
+    )
     parser.add_argument("--config", metavar="FILE", help="settings file (TOML)")
     rows.add_arguments(parser)
     args = parser.parse_args(arguments)

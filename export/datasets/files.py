@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import zipfile
@@ -37,18 +39,22 @@ def save_clip(clip: Clip, path: Path | str) -> None:
 def write_whole(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write an .npz archive; nothing of it is left where the disk is full. Raises DatasetError."""
     unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
+    whole = io.BytesIO()
+    np.savez_compressed(whole, **arrays)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
+            stream.write(whole.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
         unfinished.replace(file)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise DatasetError(f"{file}: can't be written ({error.strerror}). Make room, or choose another folder.") from error
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ def write_labels(path: Path, labels: Sequence[Label], recording: Path | str) -> 
             f"{path}: is there already, perhaps corrected by hand. Move it away, or check it with --check."
         ) from error
     except OSError as error:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         raise DatasetError(f"{path}: can't be written ({error.strerror}). Make room, or choose another folder.") from error
 
 

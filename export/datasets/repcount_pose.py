@@ -36,6 +36,7 @@ WIDTHS_M: tuple[tuple[str, str, float], ...] = (("left_shoulder", "right_shoulde
 SCALES_M = (0.15, 0.15, 0.15), (2.2, 2.2, 2.0)
 """Smallest and largest extent of a body along x, y and z."""
 MEDIAN_FRAMES = 5
+MIN_CYCLE_FRAMES = 8
 
 _VISIBILITY = 0.9
 _FULL = 65535.0
@@ -65,7 +66,7 @@ def _clip(data: dict[str, Any], i: int, activity: str, exercise: str) -> Clip:
     landmarks[found, :, :3] = rescaled(data["pose"][here][found] / _FULL)
     landmarks[found, :, 3] = _VISIBILITY
     cycles = data["cycles"][data["cycle_offset"][i] : data["cycle_offset"][i + 1]].astype(np.int64)
-    cycles = cycles[cycles[:, 1] > cycles[:, 0]]
+    cycles = plausible(cycles)
     period_ns = NS_PER_S / ASSUMED_HZ
     name = str(data["name"][i])
     return Clip(
@@ -74,6 +75,14 @@ def _clip(data: dict[str, Any], i: int, activity: str, exercise: str) -> Clip:
         truth=Truth(exercise, activity, None, int(data["count"][i]), np.round(cycles * period_ns).astype(np.int64)),
         assumed="30 Hz; size and depth put back with limb ratios; visibility",
     )  # fmt: skip
+
+
+def plausible(cycles: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cycles (C, 2) that end after they begin; none where most are too short to be repetitions: one video's are all in its
+    first second."""
+    cycles = cycles[cycles[:, 1] > cycles[:, 0]]
+    short = len(cycles) > 0 and np.median(cycles[:, 1] - cycles[:, 0]) < MIN_CYCLE_FRAMES
+    return cycles[:0] if short else cycles
 
 
 def rescaled(shape: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -89,5 +90,6 @@ def _write(file: Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(file)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise DatasetError(f"{file}: can't be written ({error.strerror}). Make room, or give --out another folder.") from error
