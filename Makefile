@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYSTEM_PACKAGES := python3-venv ffmpeg libgl1 libglib2.0-0 libegl1 libgles2 libportaudio2
 ARGS ?=
+SET ?= virtual_trainee
 SEEDS ?= 101 102 103 104 105 106 107 108 109 110
 RUN_SETUP := .venv/run.stamp
 TEST_SETUP := .venv/test.stamp
@@ -10,7 +11,7 @@ FIRMWARE_SETUP := .venv/firmware.stamp
 MICROPYTHON_STUBS := 1.28.0.post4
 PYRIGHT := tests/firmware/node_modules/pyright/index.js
 
-.PHONY: help demo test lint unit types fuzz model voice figures picture clean
+.PHONY: help demo test lint unit types fuzz model voice figures picture evaluate-people show-data clean
 
 help:
 	@echo "make demo     the virtual trainee's session, live in the terminal; pictures and film in out/ (ARGS='--seed 7')"
@@ -20,6 +21,8 @@ help:
 	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
 	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 25 minutes)"
 	@echo "make picture  draw docs/demo.png anew"
+	@echo "make evaluate-people  what the shipped coach makes of recorded people, into reports/ (ARGS='--only video_pose --data FOLDER')"
+	@echo "make show-data SET=ui_prmd  a set of recordings as pictures, into out/data/"
 
 demo: $(RUN_SETUP)
 	$(BIN)/spotter demo $(ARGS)
@@ -55,6 +58,12 @@ figures: $(RUN_SETUP)
 
 picture: $(RUN_SETUP)
 	$(BIN)/python -m device.demo.picture docs/demo.png
+
+evaluate-people: $(TEST_SETUP)
+	$(BIN)/python -m export.evaluate_people $(ARGS)
+
+show-data: $(TEST_SETUP)
+	$(BIN)/python -m export.datasets.show $(SET) $(ARGS)
 
 $(RUN_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp
 	$(BIN)/pip install --progress-bar on -c constraints.txt -e .
