@@ -6,6 +6,7 @@ PREFIX ?= /opt/spotter
 DESTDIR ?=
 PIP ?= yes
 ARGS ?=
+SET ?= virtual_trainee
 SEEDS ?= 101 102 103 104 105 106 107 108 109 110
 RUN_SETUP := .venv/run.stamp
 TEST_SETUP := .venv/test.stamp
@@ -13,7 +14,8 @@ FIRMWARE_SETUP := .venv/firmware.stamp
 MICROPYTHON_STUBS := 1.28.0.post4
 PYRIGHT := tests/firmware/node_modules/pyright/index.js
 
-.PHONY: help demo test lint unit types fuzz references model voice figures picture install uninstall clean
+.PHONY: help demo test lint unit types fuzz references model voice figures picture evaluate-people show-data install \
+  uninstall clean
 
 help:
 	@echo "make demo     the virtual trainee's session, live in the terminal; pictures and film in out/ (ARGS='--seed 7')"
@@ -26,6 +28,8 @@ help:
 	@echo "make picture  draw docs/demo.png anew"
 	@echo "sudo make install    put Spotter onto this appliance: $(PREFIX), units, settings (DESTDIR=, PREFIX=, PIP=no)"
 	@echo "sudo make uninstall  take it off again; sessions are kept"
+	@echo "make evaluate-people  what the shipped coach makes of recorded people, into reports/ (ARGS='--only video_pose --data FOLDER')"
+	@echo "make show-data SET=ui_prmd  a set of recordings as pictures, into out/data/"
 
 demo: $(RUN_SETUP)
 	$(BIN)/spotter demo $(ARGS)
@@ -67,6 +71,12 @@ picture: $(RUN_SETUP)
 
 install uninstall:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' PIP='$(PIP)' sh systemd/install.sh $@
+
+evaluate-people: $(TEST_SETUP)
+	$(BIN)/python -m export.evaluate_people $(ARGS)
+
+show-data: $(TEST_SETUP)
+	$(BIN)/python -m export.datasets.show $(SET) $(ARGS)
 
 $(RUN_SETUP): setup.cfg pyproject.toml constraints.txt | .venv/system.stamp
 	$(BIN)/pip install --progress-bar on -c constraints.txt -e '.[report]'

@@ -69,3 +69,11 @@ class FlashError(SpotterError):
 
 class CalibrationError(SpotterError):
     """A band was never at rest, or what it measures can't be; the message says how to calibrate."""
+
+
+class DatasetError(SpotterError):
+    """A set of recordings or one of its clips is absent, damaged, or not what it must be; the message carries its name."""
+
+
+class TrainingRefused(DatasetError):
+    """A set that may only be measured on was asked for to train with."""

@@ -1,0 +1,1 @@
+"""Recordings of people and of the virtual trainee, each set brought into the one format of `clip`."""
