@@ -14,7 +14,8 @@ from device.config import CameraConfig, PoseConfig
 from device.drivers.camera_virtual import VirtualCamera
 from device.messages import NS_PER_S
 from device.rows import Row, add_arguments, report, row, show
-from device.runtime.pose import MediaPipePose, PoseEstimator
+from device.runtime.pose import PoseEstimator
+from device.runtime.pose_engine import make_estimator
 from device.sim.scene import session_scene
 from device.sim.trainee import TrueSet, VirtualTrainee
 from device.skeleton import joint_angles
@@ -47,7 +48,7 @@ def measure(seeds: range, seconds: float = 6.0, *, smooth: bool = False) -> Dete
         trainee = VirtualTrainee(seed, deaf=True)
         with VirtualCamera(CameraConfig(type="virtual"), trainee, session_scene(seed)) as camera:
             for done in trainee.sets:
-                with MediaPipePose(PoseConfig(), smooth=smooth) as estimator:
+                with make_estimator(PoseConfig(), smooth=smooth) as estimator:
                     _watch(seen, trainee, camera, estimator, done, seconds)
     return seen
 
