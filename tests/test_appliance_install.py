@@ -65,7 +65,6 @@ def test_a_session_is_coached_and_kept(appliance: Path) -> None:
     [
         (["demo", "--quiet", "--out", "demo"], "report"),
         (["replay", "video.mp4", "--out", "report"], "report"),
-        (["bench", "render"], "mediapipe"),
         (["bench", "pose"], "mediapipe"),
         (["bench", "radio"], "radio"),
     ],
