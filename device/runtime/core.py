@@ -25,6 +25,7 @@ from device.messages import (
     Deviation,
     Estimate,
     ImuBatch,
+    Pose,
     Repetition,
     Sensed,
     ServiceChanged,
@@ -173,16 +174,16 @@ class Core:
         if isinstance(message, ServiceChanged):
             self._absences.push(message)
             return
-        if isinstance(message, ImuBatch) and message.sigma_ns < 0:
-            message = self.timebase.convert(message, message.t_ns)
-        if self._fast_path is not None and isinstance(message, ImuBatch):
-            self._fast_path.push(self._watch.placed(message))
-        if self._sync is not None:
-            self._sync.push(self._watch.placed(message) if isinstance(message, ImuBatch) else message)
-            self.camera_offset = self._sync.estimate
-            if self.camera_offset.known:
-                self._correction.target_ns = self.camera_offset.offset_ns
-        self._aligner.push(self._correction.apply(message) if isinstance(message, ImuBatch) else message)
+        if not isinstance(message, ImuBatch):
+            self._follow_offset(message)
+            self._aligner.push(message)
+            return
+        batch = self.timebase.convert(message, message.t_ns) if message.sigma_ns < 0 else message
+        placed = self._watch.placed(batch)
+        if self._fast_path is not None:
+            self._fast_path.push(placed)
+        self._follow_offset(placed)
+        self._aligner.push(self._correction.apply(batch))
 
     def advance(self, now_ns: int) -> list[Coached]:
         """Work through every tick that is complete or overdue at `now_ns`, then judge the bands' newest samples, which no tick
@@ -221,6 +222,15 @@ class Core:
         self._took("coach", tick.t_ns, t2)
         self.last_tick = tick
         return [estimate, *self._numbered(coached)]
+
+    def _follow_offset(self, message: Pose | ImuBatch) -> None:
+        """Compare camera and bands; what is known of their offset is what batches are corrected by."""
+        if self._sync is None:
+            return
+        self._sync.push(message)
+        self.camera_offset = self._sync.estimate
+        if self.camera_offset.known:
+            self._correction.target_ns = self.camera_offset.offset_ns
 
     def _judge_bands(self, now_ns: int) -> list[Coached]:
         """What the bands show by themselves, where the slow path is sure of the exercise."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -50,18 +50,23 @@ class SensedSession:
 
     def arrivals(self) -> list[tuple[int, Sensed]]:
         """Everything with the host time of its arrival, in order."""
-        arrivals: list[tuple[int, int, Sensed]] = [(p.t_ns + POSE_LATENCY_NS, 1, p) for p in self.poses]
-        arrivals += [(t_ns, 0, message) for t_ns, message, _ in self.heard]
-        return [(t_ns, message) for t_ns, _, message in sorted(arrivals, key=lambda a: a[:2])]
+        return self._among_poses((t_ns, message) for t_ns, message, _ in self.heard)
 
     def left_late(self, late_ns: int) -> Iterator[Sensed]:
         """The same with the bands' samples on host time, all of them `late_ns` late: what a system has that takes some arrival
         for the time of the sample."""
+        late = (
+            (t_ns, replace(message, sigma_ns=0, t_ns=t_ns, times_ns=truth_ns + late_ns))
+            for t_ns, message, truth_ns in self.heard
+            if isinstance(message, ImuBatch)
+        )
+        yield from (message for _, message in self._among_poses(late))
+
+    def _among_poses(self, heard: Iterable[tuple[int, Sensed]]) -> list[tuple[int, Sensed]]:
+        """`heard` and the poses with the host times of their arrival, in order; a pose comes after what arrives with it."""
         arrivals: list[tuple[int, int, Sensed]] = [(p.t_ns + POSE_LATENCY_NS, 1, p) for p in self.poses]
-        for t_ns, message, truth_ns in self.heard:
-            if isinstance(message, ImuBatch):
-                arrivals.append((t_ns, 0, replace(message, sigma_ns=0, t_ns=t_ns, times_ns=truth_ns + late_ns)))
-        yield from (message for *_, message in sorted(arrivals, key=lambda a: a[:2]))
+        arrivals += [(t_ns, 0, message) for t_ns, message in heard]
+        return [(t_ns, message) for t_ns, _, message in sorted(arrivals, key=lambda a: a[:2])]
 
 
 def sensed_session(seed: int, exercise: str, *, repetitions: int = 10, late_ns: int = 0) -> SensedSession:
