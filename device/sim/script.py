@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from device.exercises import Exercise, load_exercises
+from device.sim.manner import AS_USUAL, Manner, draw_manner
 from device.sim.motion import TEMPOS, motion_of
-from device.sim.transitions import ACTIVITIES
+from device.sim.transitions import ACTIVITIES, OTHER_EXERCISES
+
+FROM_BEHIND = 0.08
+"""Share of the sets, where there is variety, that are done with the back to the camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,12 @@ class SetBlock:
     tempo: str
     habits: tuple[PlannedHabit, ...]
     heading_rad: float
+    manner: Manner = AS_USUAL
 
 
 @dataclass(frozen=True, slots=True)
 class RestBlock:
-    """Standing about for at least `duration_s`, doing `activities` (names from transitions.ACTIVITIES)."""
+    """Standing about for at least `duration_s`, doing `activities` (names from transitions.ACTIVITIES and OTHER_EXERCISES)."""
 
     duration_s: float
     activities: tuple[str, ...]
@@ -66,9 +72,9 @@ def plan_session(
     """A session from a seed: the named sets in order, by default each exercise once in random order.
 
     `reps`: repetitions of every set (default 6 to 8). `variety`: 0 a session as people do it (mostly one clear habit per set),
-    up to 1 for training data: any heading, more kinds of rests, and habits of any size, up to two at a time, that change
-    every repetition or two, so that nothing but the movement itself tells of them. `brief`: hardly any rest, and no
-    turning before the first set.
+    up to 1 for training data: any heading, any manner, exercises that the coach does not know in the rests, and habits of any
+    size, up to two at a time, that change every repetition or two, so that nothing but the movement itself tells of them.
+    `brief`: hardly any rest, and no turning before the first set.
     """
     rng = np.random.default_rng((seed, 1))
     known = exercises if exercises is not None else load_exercises()
@@ -82,10 +88,11 @@ def plan_session(
 
 
 def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety: float) -> SetBlock:
-    low, high = motion_of(exercise).turn
+    motion = motion_of(exercise)
+    low, high = motion.turn
     heading = rng.uniform(low, min(high + 20 * variety, 100)) * rng.choice((-1, 1))
     count = reps if reps is not None else int(rng.integers(6, 9) if variety == 0 else rng.integers(3, 10))
-    return SetBlock(
+    block = SetBlock(
         exercise.name,
         str(rng.choice(exercise.variants)),
         count,
@@ -93,6 +100,12 @@ def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety
         _habits(rng, exercise, count, variety),
         float(np.radians(heading)),
     )
+    if variety == 0:
+        return block
+    # Push-ups are seen from the side only; whoever stands may also turn the back on the camera.
+    behind = low == 0 and rng.random() < FROM_BEHIND
+    away = block.heading_rad + np.pi * behind
+    return dataclasses.replace(block, heading_rad=float(away), manner=draw_manner(rng, exercise, motion))
 
 
 def _habits(rng: np.random.Generator, exercise: Exercise, reps: int, variety: float) -> tuple[PlannedHabit, ...]:
@@ -125,6 +138,7 @@ def _drawn(
 def _rest(rng: np.random.Generator, variety: float, *, short: bool) -> RestBlock:
     most = 1 if short or variety == 0 else 3
     count = int(rng.integers(0, most + 1))
-    names = tuple(str(name) for name in rng.choice(sorted(ACTIVITIES), size=count, replace=False))
+    known = sorted(ACTIVITIES) if variety == 0 else sorted({**ACTIVITIES, **OTHER_EXERCISES})
+    names = tuple(str(name) for name in rng.choice(known, size=count, replace=False))
     low, high = (1.0, 2.0) if short else (4.5, 7.0)
     return RestBlock(float(rng.uniform(low * (1 - 0.5 * variety), high)), names)

@@ -12,9 +12,10 @@ from device.exercises import Exercise, Habit, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Cue, Stage
 from device.sim.body import Body, sample_body
 from device.sim.kinematics import COLUMN, COLUMNS, RELAXED, Posture, posture
+from device.sim.manner import in_manner
 from device.sim.motion import Knots, Motion, motion_of, repetition, shape, smooth
 from device.sim.script import PlannedHabit, RestBlock, SessionPlan, SetBlock, plan_session
-from device.sim.transitions import Choreography
+from device.sim.transitions import OTHER_EXERCISES, Choreography
 from device.skeleton import JOINT, joint_angles
 
 Array = NDArray[np.float64]
@@ -268,14 +269,15 @@ class VirtualTrainee:
         until = choreography.now_s + block.duration_s
         choreography.hold(self._rng.uniform(0.3, 0.8))
         for name in block.activities:
-            choreography.activity(name)
+            pace, size = (self._rng.uniform(0.6, 1.3), self._rng.uniform(0.8, 1.1)) if name in OTHER_EXERCISES else (1.0, 1.0)
+            choreography.activity(name, pace, size)
             choreography.hold(self._rng.uniform(0.3, 0.8))
         choreography.hold(until - choreography.now_s)
 
     def _set(self, choreography: Choreography, block: SetBlock) -> None:
         rng = self._rng
         exercise = self.exercises[block.exercise]
-        motion = motion_of(exercise)
+        motion = in_manner(motion_of(exercise), block.manner)
         start = repetition(motion, block.variant).values[0]
         prone = start[COLUMN["prone"]] > 0.5
         choreography.turn(block.heading_rad)
@@ -290,13 +292,13 @@ class VirtualTrainee:
         for i in range(block.repetitions):
             begin = choreography.now_s
             duration_s = motion.rep_s[block.tempo] * float(np.clip(rng.normal(1, 0.05), 0.88, 1.12))
-            amplitude = style * float(np.clip(rng.normal(1.0, 0.01), 0.98, 1.02))
+            amplitude = style * float(np.clip(rng.normal(1.0, 0.01), 0.98, 1.02)) * block.manner.amplitude
             choreography.repeat(repetition(motion, lead), duration_s, amplitude)
             self._warps.append(float(rng.uniform(-0.15, 0.15)))
             repetitions.append(TrueRepetition(exercise.name, lead, _ns(begin), _ns(choreography.now_s)))
             if i + 1 < block.repetitions:
                 choreography.hold(rng.uniform(*motion.pause_s))
-            if exercise.alternates:
+            if exercise.alternates and not block.manner.split:
                 lead = "right" if lead == "left" else "left"
         habits = tuple((_habit(exercise, p), p.side, p.size_rad, p.onset) for p in block.habits)
         self._sets.append(TrueSet(exercise.name, repetitions[0].start_ns, repetitions[-1].end_ns, tuple(repetitions), habits))

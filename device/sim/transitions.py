@@ -68,6 +68,67 @@ ACTIVITIES: dict[str, Keys] = {
 }  # fmt: skip
 """Seconds to each key and the parameters that it changes, from a relaxed stance; at the end the stance is taken up again."""
 
+_AT_THE_SHOULDERS: dict[str, float] = {"flex": 30, "abduct": 30, "rotate": 20, "elbow": 45}
+_HANGING_FROM_A_BAR: dict[str, float] = {"flex": 20, "abduct": 155, "rotate": 40, "elbow": 165, "hop": 0.25, "heel": 25}
+
+
+def _repeated(into: tuple[float, dict[str, float]], *cycle: tuple[float, dict[str, float]], times: int) -> Keys:
+    """`times` cycles, taken up with `into`."""
+    return (into, *cycle * times)
+
+
+OTHER_EXERCISES: dict[str, Keys] = {
+    "front_raises": _repeated((0.6, {"elbow": 168, "flex": 4}), (0.8, {"flex": 88}), (0.8, {"flex": 6}), times=4),
+    "lateral_raises": _repeated((0.6, {"elbow": 165, "abduct": 10}), (0.7, {"abduct": 90}), (0.8, {"abduct": 12}), times=4),
+    "one_arm_raises": _repeated(
+        (0.6, {"right_elbow": 170}), (1.0, {"right_abduct": 150, "right_rotate": 40}), (1.0, {"right_abduct": 10}), times=4
+    ),
+    "overhead_presses": _repeated(
+        (0.9, _AT_THE_SHOULDERS), (0.8, {"flex": 20, "abduct": 152, "elbow": 166}), (0.9, _AT_THE_SHOULDERS), times=4
+    ),
+    "pull_ups": _repeated(
+        (1.0, _HANGING_FROM_A_BAR), (0.8, {"abduct": 50, "elbow": 48, "hop": 0.55}), (0.8, _HANGING_FROM_A_BAR), times=4
+    ),
+    "chest_presses": _repeated(
+        (0.9, {"flex": 70, "abduct": 55, "rotate": 0, "elbow": 70}), (0.6, {"flex": 88, "abduct": 10, "elbow": 165}),
+        (0.7, {"flex": 70, "abduct": 55, "elbow": 70}), times=5,
+    ),
+    "upright_rows": _repeated(
+        (0.5, {"elbow": 165, "pronate": 170}), (0.8, {"abduct": 82, "rotate": -80, "elbow": 55}),
+        (0.8, {"abduct": 8, "rotate": -12, "elbow": 165}), times=4,
+    ),
+    "rows": _repeated(
+        (1.0, {"trunk": 55, "hips_x": -0.14, "knee": 150, "flex": 55, "elbow": 165, "nod": -10}),
+        (0.6, {"flex": -8, "elbow": 72}), (0.7, {"flex": 55, "elbow": 165}), times=4,
+    ),
+    "deadlifts": _repeated(
+        (0.6, {"elbow": 168}), (1.0, {"trunk": 68, "hips_x": -0.2, "knee": 138, "flex": 68, "nod": -8}),
+        (1.0, {"trunk": 2, "hips_x": 0.03, "knee": 172, "flex": 4, "nod": 0}), times=3,
+    ),
+    "swings": _repeated(
+        (0.8, {"trunk": 48, "hips_x": -0.17, "knee": 145, "flex": 30, "elbow": 168}),
+        (0.5, {"trunk": 0, "hips_x": 0.03, "knee": 172, "flex": 92}),
+        (0.6, {"trunk": 48, "hips_x": -0.17, "knee": 145, "flex": 30}), times=4,
+    ),
+    "high_knees": _repeated(
+        (0.4, {"knee": 165}),
+        (0.35, {"left_lift": 0.34, "left_support": 0, "right_flex": 40, "left_flex": -15, "elbow": 100}),
+        (0.35, {"left_lift": 0, "left_support": 1, "right_flex": 0, "left_flex": 0}),
+        (0.35, {"right_lift": 0.34, "right_support": 0, "left_flex": 40, "right_flex": -15}),
+        (0.35, {"right_lift": 0, "right_support": 1, "right_flex": 0, "left_flex": 0}), times=3,
+    ),
+    "calf_raises": _repeated((0.4, {}), (0.5, {"heel": 28}), (0.6, {"heel": 0}), times=5),
+    "jabs": _repeated(
+        (0.7, {"flex": 40, "abduct": 10, "rotate": -20, "elbow": 50}), (0.25, {"left_flex": 84, "left_elbow": 165, "twist": -20}),
+        (0.3, {"left_flex": 40, "left_elbow": 50, "twist": 0}), (0.25, {"right_flex": 84, "right_elbow": 165, "twist": 20}),
+        (0.3, {"right_flex": 40, "right_elbow": 50, "twist": 0}), times=3,
+    ),
+    "torso_twists": _repeated(
+        (0.6, {"flex": 60, "abduct": 30, "rotate": -60, "elbow": 70}), (0.7, {"twist": 38}), (0.9, {"twist": -38}), times=3
+    ),
+}  # fmt: skip
+"""What is done in gyms and isn't ours: repeated movements that must be taken for none. Keys as above."""
+
 WALK_STEPS = 4
 WALK_STEP = 0.38
 """Steps with which one walks to the place, and their length in leg lengths."""
@@ -155,12 +216,13 @@ class Choreography:
             self.heading_deg += change / steps
             self.go(stance, 0.9)
 
-    def activity(self, name: str) -> None:
-        """Do one of ACTIVITIES, from and back to the relaxed stance."""
+    def activity(self, name: str, pace: float = 1.0, size: float = 1.0) -> None:
+        """Do one of ACTIVITIES or OTHER_EXERCISES, from and back to the relaxed stance: `pace` times as long, `size` times as far
+        from that stance."""
         vector = RELAXED
-        for after_s, changes in ACTIVITIES[name]:
+        for after_s, changes in ACTIVITIES[name] if name in ACTIVITIES else OTHER_EXERCISES[name]:
             vector = with_parameters(vector, changes)
-            self.key(after_s, vector)
+            self.key(after_s * pace, RELAXED + size * (vector - RELAXED))
         self.key(1.0, RELAXED)
 
     def get_down(self, plank: Array) -> None:

@@ -21,7 +21,7 @@ from device.drivers.imu_i2c import I2cImu
 from device.errors import SpotterError
 from device.messages import NS_PER_S, ServiceState, Vibration
 from device.runtime.background import Threads
-from device.runtime.bundle import STEPS, last_good_bundle, load_bundle, shipped_bundle
+from device.runtime.bundle import STEP, last_good_bundle, load_bundle, shipped_bundle
 from device.runtime.kept import KeptSink
 from device.runtime.services import SERVICES
 from device.runtime.session import HapticSink, Sink
@@ -115,7 +115,7 @@ def bundle_damaged(seed: int) -> Outcome:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "coach"
         shutil.copytree(shipped_bundle(), folder)
-        path = folder / STEPS["int8"]
+        path = folder / STEP
         content = bytearray(path.read_bytes())
         content[seed * 7919 % len(content)] ^= 1
         path.write_bytes(bytes(content))

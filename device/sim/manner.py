@@ -1,0 +1,105 @@
+"""In what manner somebody does an exercise, where nobody judges it: arms anywhere, knees that stay bent, no pause."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from device.exercises import Exercise
+from device.sim.motion import Motion
+
+ARMS: dict[str, dict[str, float]] = {
+    "hanging": {"flex": 4, "abduct": 8, "rotate": -12, "elbow": 165, "pronate": 80},
+    "forwards": {"flex": 90, "abduct": 6, "rotate": 0, "elbow": 168, "pronate": 120},
+    "at_the_chest": {"flex": 28, "abduct": 6, "rotate": -32, "elbow": 52, "pronate": 60},
+    "at_the_shoulders": {"flex": 30, "abduct": 16, "rotate": 0, "elbow": 42, "pronate": 60},
+    "crossed": {"flex": 42, "abduct": -4, "rotate": -70, "elbow": 74, "pronate": 120},
+    "on_the_hips": {"flex": -14, "abduct": 48, "rotate": -62, "elbow": 78, "pronate": 140},
+    "behind_the_head": {"flex": 55, "abduct": 78, "rotate": 60, "elbow": 42, "pronate": 90},
+    "overhead": {"flex": 160, "abduct": 16, "rotate": 0, "elbow": 168, "pronate": 90},
+}
+"""Where arms may be that the exercise leaves free."""
+ARM_SPREAD_DEG = 7.0
+SPLIT_STANCE: dict[str, float] = {
+    "lead_foot_x": 0.88, "hips_x": 0.5, "lead_knee": 155, "trail_knee": 155, "lead_support": 0.5, "trail_support": 0.5,
+    "trail_heel": 15,
+}  # fmt: skip
+"""A lunge whose feet stay where they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """`pace`: a repetition's duration over the usual one. `rest`: the same of the pause after it. `amplitude`: of the movement.
+
+    `knee`: degrees at which the knees stay at the start and the end, None as usual. `arms`: parameters of the arms at the
+    start and in the middle, empty as usual. `split`: the feet stay apart, so the same leg leads again and again.
+    """
+
+    pace: float = 1.0
+    rest: float = 1.0
+    amplitude: float = 1.0
+    knee: float | None = None
+    arms: tuple[dict[str, float], dict[str, float]] | tuple[()] = field(default=())
+    split: bool = False
+
+
+AS_USUAL = Manner()
+
+
+def draw_manner(rng: np.random.Generator, exercise: Exercise, motion: Motion) -> Manner:
+    """One of all manners that `exercise` allows."""
+    free_arms = not any(joint.endswith(("elbow", "shoulder")) for joint in exercise.joints)
+    stays = not any(name.endswith(("lift", "hop")) for key in motion.keys for name in key) and "prone" not in motion.stance
+    steps = exercise.alternates and any("lead_foot_x" in key for key in motion.keys)
+    return Manner(
+        pace=float(np.exp(rng.uniform(np.log(0.55), np.log(1.15)))) if rng.random() < 0.5 else 1.0,
+        rest=0.0 if rng.random() < 0.35 else float(rng.uniform(0.2, 1.5)),
+        amplitude=float(rng.uniform(0.88, 1.07)) if rng.random() < 0.5 else 1.0,
+        knee=float(rng.uniform(150, 172)) if stays and rng.random() < 0.5 else None,
+        arms=_arms(rng) if free_arms and rng.random() < 0.6 else (),
+        split=bool(steps and rng.random() < 0.4),
+    )
+
+
+def in_manner(motion: Motion, manner: Manner) -> Motion:
+    """`motion` as somebody with this `manner` does it."""
+    stance, phases, keys = dict(motion.stance), motion.phases, [dict(key) for key in motion.keys]
+    if manner.split:
+        stance |= SPLIT_STANCE
+        # The feet stay: what is left is the way from the split stance to the middle and back.
+        middle = next(i for i, key in enumerate(keys) if 0 < phases[i] <= 0.5 and not keys[i + 1])
+        turning = {name: value for name, value in keys[middle].items() if not name.endswith("foot_x")}
+        keys = [{}, turning, {}, {}]
+        phases = (0.0, phases[middle], phases[middle + 1], 1.0)
+    if manner.knee is not None:
+        stance["knee"] = manner.knee
+    if manner.arms:
+        start, middle_arms = manner.arms
+        stance |= start
+        keys = [{name: value for name, value in key.items() if name not in start} for key in keys]
+        keys[_turn(phases)] |= middle_arms
+    return dataclasses.replace(
+        motion,
+        stance=stance,
+        phases=phases,
+        keys=tuple(keys),
+        rep_s={tempo: seconds * manner.pace for tempo, seconds in motion.rep_s.items()},
+        pause_s=(motion.pause_s[0] * manner.rest, motion.pause_s[1] * manner.rest),
+    )
+
+
+def _turn(phases: tuple[float, ...]) -> int:
+    """The key at which the middle of the repetition begins."""
+    return max(i for i, phase in enumerate(phases) if phase <= 0.5)
+
+
+def _arms(rng: np.random.Generator) -> tuple[dict[str, float], dict[str, float]]:
+    start = ARMS[str(rng.choice(sorted(ARMS)))]
+    middle = ARMS[str(rng.choice(sorted(ARMS)))] if rng.random() < 0.35 else start
+    return _about(rng, start), _about(rng, middle)
+
+
+def _about(rng: np.random.Generator, arms: dict[str, float]) -> dict[str, float]:
+    return {name: float(value + rng.normal(0, ARM_SPREAD_DEG)) for name, value in arms.items()}
