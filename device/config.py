@@ -139,7 +139,6 @@ class ModelConfig:
     runtime: str = setting(
         "auto", "TFLite runtime; auto takes LiteRT where installed.", choices=("auto", "litert", "tflite_runtime")
     )
-    precision: str = setting("int8", "Which step of the bundle runs.", choices=("int8", "float"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,3 +77,7 @@ class DatasetError(SpotterError):
 
 class TrainingRefused(DatasetError):
     """A set that may only be measured on was asked for to train with."""
+
+
+class TrainingError(SpotterError):
+    """A training's state can't be kept or taken up again; the message says what to do."""

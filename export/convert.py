@@ -5,7 +5,8 @@ same weights). The int8 step multiplies 8-bit weights by 8-bit activations in ev
 and heads. The layer that says the exercise has the static range of its calibration; where an angle depends on it, a
 layer takes the range of its own input at each tick, for with a static one single ticks go wrong by 10 degrees and more.
 The angles of the landmarks, the fusion of a tick and the attention's soft-max stay float: they are few operations, and
-8 bits of a landmark's position are too coarse for an angle.
+8 bits of a landmark's position are too coarse for an angle. So do the activations of the layers that read the posture, which
+see the landmarks themselves; their weights are 8-bit all the same.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ INT8_LAYERS = ".*(kernel|project|readout|Readout).*"
 """Names of the operations that are quantised; those of Geometry and Fusion are not among them."""
 STATIC_LAYERS = ".*Linear_action.*"
 """Those of them whose activations have the static range of the calibration."""
+FLOAT_LAYERS = ".*Linear_(posture|body_angle).*"
+"""Those of them whose activations stay float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ def _quantised(model: bytes, samples: Sequence[dict[str, NDArray[np.float32]]]) 
     whole = qtyping.QuantGranularity.TENSORWISE
     recipe.add_dynamic_config(INT8_LAYERS, qtyping.TFLOperationName.FULLY_CONNECTED, 8, granularity=whole)
     recipe.add_static_config(STATIC_LAYERS, qtyping.TFLOperationName.FULLY_CONNECTED, 8, 8)
+    recipe.add_weight_only_config(FLOAT_LAYERS, qtyping.TFLOperationName.FULLY_CONNECTED, 8, granularity=whole)
     with _quiet():
         # The quantiser's own calibration averages the samples' extremes, which cuts off whatever is above their average.
         ranges = calibrator.Calibrator(bytes(model), num_threads=1, qsv_update_func=qsv_utils.min_max_update)

@@ -6,7 +6,7 @@ import pytest
 
 from device.errors import BundleError
 from device.messages import EXERCISES
-from device.runtime.bundle import MANIFEST, STEPS, last_good_bundle, load_bundle, sha256, shipped_bundle
+from device.runtime.bundle import MANIFEST, STEP, last_good_bundle, load_bundle, sha256, shipped_bundle
 
 
 @pytest.fixture
@@ -25,8 +25,7 @@ def change(folder: Path, **changes: object) -> None:
 def test_the_shipped_bundle_loads_and_names_its_classes() -> None:
     bundle = load_bundle()
     assert bundle.classes == EXERCISES
-    assert bundle.step("int8").is_file()
-    assert bundle.step("float").is_file()
+    assert bundle.step.is_file()
     assert bundle.constants.tick_hz == 30
 
 
@@ -35,7 +34,7 @@ def test_the_shipped_bundle_is_small() -> None:
 
 
 def test_an_altered_file_is_refused_by_name(folder: Path) -> None:
-    path = folder / STEPS["int8"]
+    path = folder / STEP
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
@@ -46,7 +45,7 @@ def test_an_altered_file_is_refused_by_name(folder: Path) -> None:
 def test_an_appliance_with_an_altered_bundle_goes_on_with_the_shipped_one_and_says_so(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (folder / STEPS["int8"]).write_bytes(b"not a model")
+    (folder / STEP).write_bytes(b"not a model")
     bundle = last_good_bundle(folder)
     assert bundle.folder == shipped_bundle()
     assert [r.levelname for r in caplog.records] == ["WARNING"]
@@ -60,8 +59,8 @@ def test_a_good_bundle_is_the_last_good_one(folder: Path, caplog: pytest.LogCapt
 
 
 def test_a_missing_file_is_refused_by_name(folder: Path) -> None:
-    (folder / STEPS["float"]).unlink()
-    with pytest.raises(BundleError, match=r"step_float\.tflite: can't be read"):
+    (folder / STEP).unlink()
+    with pytest.raises(BundleError, match=r"step_int8\.tflite: can't be read"):
         load_bundle(folder)
 
 
@@ -72,7 +71,7 @@ def test_a_folder_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(folder: Path) -> None:
     change(folder, format=1)
-    with pytest.raises(BundleError, match="format 1, and this Spotter reads format 2"):
+    with pytest.raises(BundleError, match="format 1, and this Spotter reads format 3"):
         load_bundle(folder)
 
 
@@ -118,19 +117,14 @@ def test_a_manifest_of_other_bytes_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["../outside.tflite", "/etc/passwd", "step_int8.tflite/../../outside.tflite"])
 def test_a_file_name_that_leads_out_is_refused(folder: Path, name: str) -> None:
     (folder.parent / "outside.tflite").write_bytes(b"x")
-    change(folder, files={name: "0" * 64, STEPS["float"]: sha256(folder / STEPS["float"])})
+    change(folder, files={name: "0" * 64, STEP: sha256(folder / STEP)})
     with pytest.raises(BundleError, match="files must be"):
         load_bundle(folder)
 
 
 def test_a_link_that_leads_out_is_refused(folder: Path) -> None:
     outside = folder.parent / "outside.tflite"
-    (folder / STEPS["int8"]).rename(outside)
-    (folder / STEPS["int8"]).symlink_to(outside)
+    (folder / STEP).rename(outside)
+    (folder / STEP).symlink_to(outside)
     with pytest.raises(BundleError, match="leads out of the bundle"):
         load_bundle(folder)
-
-
-def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(BundleError, match="'int4' is unknown"):
-        load_bundle().step("int4")

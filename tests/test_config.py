@@ -40,7 +40,7 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
         ("[camera]\nwidth = true\n", r"camera\.width must be a whole number"),
         ("[coach]\nstrictness = 1.5\n", r"coach\.strictness = 1\.5 is out of range; it must be 0 to 1"),
         ("[coach]\nstrictness = nan\n", r"out of range"),
-        ("[model]\nprecision = 'int9'\n", r"must be one of int8, float\. Did you mean int8\?"),
+        ("[model]\nruntime = 'litart'\n", r"must be one of auto, litert, tflite_runtime\. Did you mean litert\?"),
         ("[haptic]\npins = {left_wrist = 'a'}\n", r"haptic\.pins\.left_wrist must be a whole number"),
         ("[coach]\nfast_pathe = true\n", r"unknown key coach\.fast_pathe\. Did you mean coach\.fast_path\?"),
         ("[budget]\nvoices_ms = 1\n", r"unknown key budget\.voices_ms\. Did you mean budget\.voice_ms\?"),

@@ -60,7 +60,7 @@ def test_an_estimate_is_made_of_probabilities_and_finite_angles(bundle: Bundle, 
 
 
 def test_the_past_matters_until_it_is_reset(bundle: Bundle, features: tuple[Array, Array]) -> None:
-    model = StepModel(bundle, precision="float")
+    model = parity.float_step(bundle)
     first = outputs(model, features)
     again = outputs(model, features)
     model.reset()
@@ -82,16 +82,16 @@ def test_absent_modalities_give_finite_estimates(bundle: Bundle) -> None:
 def test_stream_and_window_say_the_same(bundle: Bundle, features: tuple[Array, Array], runtime: str) -> None:
     if runtime not in available_runtimes():
         pytest.skip(f"{runtime} is not installed")
-    if not parity.reference_window(bundle).exists():
-        pytest.skip("the window form was not built: make model")
+    if not parity.has_reference(bundle):
+        pytest.skip("the float forms were not built: make model")
     assert parity.stream_window_difference(bundle, *features, runtime=runtime) <= 1e-4
 
 
 def test_the_window_form_really_reads_the_past(bundle: Bundle, features: tuple[Array, Array]) -> None:
-    if not parity.reference_window(bundle).exists():
-        pytest.skip("the window form was not built: make model")
+    if not parity.has_reference(bundle):
+        pytest.skip("the float forms were not built: make model")
     shifted = np.roll(features[0], 7, axis=0), features[1]
-    step = StepModel(bundle, precision="float")
+    step = parity.float_step(bundle)
     a = outputs(step, features)
     step.reset()
     assert np.abs(a[100] - outputs(step, shifted)[100]).max() > 1e-3
@@ -101,7 +101,8 @@ def test_the_window_form_really_reads_the_past(bundle: Bundle, features: tuple[A
 def test_both_runtimes_say_the_same(bundle: Bundle, features: tuple[Array, Array], precision: str) -> None:
     if len(available_runtimes()) < 2:
         pytest.skip("only one TFLite runtime is installed")
-    a, b = (outputs(StepModel(bundle, runtime, precision), features) for runtime in available_runtimes())
+    file = None if precision == "int8" else parity.reference(bundle, parity.FLOAT_STEP)
+    a, b = (outputs(StepModel(bundle, runtime, file), features) for runtime in available_runtimes())
     classes = len(bundle.classes)
     angles = slice(classes + len(Stage), classes + len(Stage) + N_JOINTS)
     # Integer kernels round their products differently; a step of the last bit travels through the network.
@@ -114,16 +115,13 @@ def test_an_unknown_runtime_is_refused(bundle: Bundle) -> None:
         StepModel(bundle, runtime="onnx")
 
 
-def test_a_model_of_another_shape_is_refused(bundle: Bundle, tmp_path: Path) -> None:
-    step = bundle.step("int8")
-    (tmp_path / step.name).write_bytes(parity.reference_window(bundle).read_bytes())
-    strange = replace(bundle, folder=tmp_path)
+def test_a_model_of_another_shape_is_refused(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="Install the bundle that belongs"):
-        StepModel(strange)
+        StepModel(bundle, file=parity.reference(bundle, parity.FLOAT_WINDOW))
 
 
 def test_a_file_that_is_no_model_is_refused(bundle: Bundle, tmp_path: Path) -> None:
-    (tmp_path / bundle.step("int8").name).write_bytes(b"not a model")
+    (tmp_path / bundle.step.name).write_bytes(b"not a model")
     strange = replace(bundle, folder=tmp_path)
     with pytest.raises(BundleError, match="no TFLite model"):
         StepModel(strange)

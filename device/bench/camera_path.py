@@ -135,7 +135,7 @@ def play(config: Config, bundle: Bundle, path: Path, said: Path, found: CameraPa
         watch.wait()
         speaker = stack.enter_context(WavSpeaker(config.speaker, said))
         meter = LatencyMeter(config.budget, clock=time.monotonic_ns, on_timing=spoken.timing)
-        model = StepModel(bundle, config.model.runtime, config.model.precision)
+        model = StepModel(bundle, config.model.runtime)
         core = Core(config, model, load_exercises(), watch.start_ns(time.monotonic_ns()))
         # The voice reports its last cue when the session is closed, before the sinks are.
         session = stack.enter_context(Session(core, [VoiceSink(speaker, meter), spoken]))

@@ -212,7 +212,7 @@ def coached_rows(config: Config, bundle: Bundle, seed: int, on_session: Callable
 
 
 def _scores(config: Config, bundle: Bundle, session: SensedSession, messages: list[Sensed]) -> tuple[float | None, float | None]:
-    model = ObservedModel(StepModel(bundle, config.model.runtime, config.model.precision))
+    model = ObservedModel(StepModel(bundle, config.model.runtime))
     book = LogBook(bundle.classes, raw=model.raw)
     with Session(Core(config, model, load_exercises(), 0), [book]) as coached:
         for _ in play(coached, messages):

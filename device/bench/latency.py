@@ -65,7 +65,7 @@ class Said:
 def coach(config: Config, bundle: Bundle, session: SensedSession) -> Said:
     """Coach a session in simulated time, looking at eye and bands as often as the appliance does."""
     said = Said()
-    model = StepModel(bundle, config.model.runtime, config.model.precision)
+    model = StepModel(bundle, config.model.runtime)
     with Session(Core(config, model, load_exercises(), 0), [said]) as coached:
         now_ns = 0
         for t_ns, message in session.arrivals():

@@ -15,7 +15,7 @@ from device.rows import Report, Row, report, row
 from device.runtime.bundle import Bundle
 from device.runtime.live import config_bundle
 from device.runtime.model import StepModel, available_runtimes
-from device.runtime.parity import parity_rows
+from device.runtime.parity import float_step, has_reference, parity_rows
 
 
 def measure(args: Namespace, progress: Progress) -> Report:
@@ -24,24 +24,25 @@ def measure(args: Namespace, progress: Progress) -> Report:
     bundle = config_bundle(config)
     runtimes = available_runtimes()
     progress.begin(2 + 2 * len(runtimes), "virtual session")
-    observed = ObservedModel(StepModel(bundle, config.model.runtime, config.model.precision))
+    observed = ObservedModel(StepModel(bundle, config.model.runtime))
     coached(config, observed, sensed(config, args.seed, args.seconds))
     progress.step("time of a step")
     rows = [row("model_step_ms", statistics.median(observed.durations_ns) / 1e6, "ms", at_most=1.0)]
     for runtime in runtimes:
-        for precision in ("int8", "float"):
-            name = f"model_step_{runtime}_{precision}_ms"
-            rows.append(row(name, step_ms(bundle, runtime, precision, observed), "ms"))
-            progress.step()
+        rows.append(row(f"model_step_{runtime}_int8_ms", step_ms(StepModel(bundle, runtime), observed), "ms"))
+        progress.step()
+        exact = step_ms(float_step(bundle, runtime), observed) if has_reference(bundle) else None
+        rows.append(row(f"model_step_{runtime}_float_ms", exact, "ms"))
+        progress.step()
     progress.step("parity")
     rows += _parity(bundle, config.model.runtime, runtimes, observed)
     rows.append(row("bundle_kb", bundle.size_bytes / 1e3, "KB", at_most=300))
     return report(rows, seed=args.seed, bundle=bundle.version)
 
 
-def step_ms(bundle: Bundle, runtime: str, precision: str, observed: ObservedModel) -> float:
-    """Median time of a step on `runtime` that is fed what `observed` was."""
-    model = ObservedModel(StepModel(bundle, runtime, precision))
+def step_ms(step: StepModel, observed: ObservedModel) -> float:
+    """Median time of a `step` that is fed what `observed` was."""
+    model = ObservedModel(step)
     for i, (nodes, bands) in enumerate(zip(observed.skeleton, observed.inertial, strict=True)):
         model.step(nodes, bands, i, i)
     return statistics.median(model.durations_ns) / 1e6
@@ -50,8 +51,8 @@ def step_ms(bundle: Bundle, runtime: str, precision: str, observed: ObservedMode
 def _parity(bundle: Bundle, runtime: str, runtimes: tuple[str, ...], observed: ObservedModel) -> list[Row]:
     skeleton, inertial = np.stack(observed.skeleton), np.stack(observed.inertial)
     rows = parity_rows(bundle, skeleton, inertial, runtime=runtime)
-    if len(runtimes) > 1:
-        steps = [StepModel(bundle, name, "float") for name in runtimes]
+    if len(runtimes) > 1 and has_reference(bundle):
+        steps = [float_step(bundle, name) for name in runtimes]
         worst = 0.0
         for nodes, bands in zip(skeleton, inertial, strict=True):
             first, *others = [step.step_raw(nodes, bands) for step in steps]

@@ -132,7 +132,7 @@ def session(folder: Path, config: Config, scene: Scene, seconds: float) -> Stead
     settings = folder / "spotter.toml"
     runtime = f'[model]\nbundle = "{config.model.bundle}"\nruntime = "{config.model.runtime}"\n'
     settings.write_text(
-        f'{runtime}precision = "{config.model.precision}"\n[pose]\nthreads = {config.pose.threads}\n'
+        f"{runtime}[pose]\nthreads = {config.pose.threads}\n"
         f'[camera]\ntype = "file"\ndevice = "{scene.video}"\n[imu]\ntype = "recording"\ndevice = "{scene.bands}"\n'
         f'[speaker]\ntype = "none"\n[haptic]\ndevice = "{folder}/haptic.jsonl"\n[store]\npath = "{folder}/{STORE}"\n'
     )
@@ -182,7 +182,7 @@ def flat_out(config: Config, bundle: Bundle, scene: Scene) -> tuple[list[StageTi
                 arrivals.append((pose.t_ns + POSE_LATENCY_NS, pose))
         except EndOfStream:
             pass
-    model = StepModel(bundle, config.model.runtime, config.model.precision)
+    model = StepModel(bundle, config.model.runtime)
     messages = [message for _, message in sorted(arrivals, key=lambda arrival: arrival[0])]
     # The core is one thread; others of this process draw the progress.
     before_s = time.thread_time()

@@ -133,7 +133,7 @@ def _prepare(config: Config, options: DemoOptions, screen: Screen) -> _Run:
     )
     staging = set_stage(options.seed, config, options.sets, options.reps)
     bundle = config_bundle(config)
-    model = ObservedModel(StepModel(bundle, config.model.runtime, config.model.precision))
+    model = ObservedModel(StepModel(bundle, config.model.runtime))
     folder = DemoFolder(options.out)
     folder.prepare({"status": "running", "seed": options.seed})
     book = LogBook(bundle.classes, raw=model.raw)

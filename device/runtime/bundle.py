@@ -1,4 +1,4 @@
-"""The model bundle: one folder with the step's TFLite files and a manifest that says what they are.
+"""The model bundle: one folder with the step's TFLite file and a manifest that says what it is.
 
 Nothing of it is used before all of it was checked. `write_manifest` is the other half, for the exporter.
 """
@@ -22,11 +22,11 @@ from device.skeleton import JOINTS, LANDMARKS
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Version of the bundle's format; another one is refused."""
 MANIFEST = "manifest.json"
-STEPS = {"int8": "step_int8.tflite", "float": "step_float.tflite"}
-"""Precision of a step and the file that holds it."""
+STEP = "step_int8.tflite"
+"""The step that the device runs."""
 
 _KEYS: dict[str, type] = {
     "format": int,
@@ -59,16 +59,15 @@ class Bundle:
     responses: Mapping[str, Mapping[str, Response]]
     manifest: Mapping[str, Any]
 
-    def step(self, precision: str) -> Path:
-        """File of the step in `precision`: int8 or float. Raises BundleError for any other."""
-        if precision not in STEPS:
-            raise BundleError(f"model precision {precision!r} is unknown; there are {', '.join(STEPS)}.")
-        return self.folder / STEPS[precision]
+    @property
+    def step(self) -> Path:
+        """File of the step."""
+        return self.folder / STEP
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all files, the manifest's own included."""
-        return sum((self.folder / name).stat().st_size for name in (*STEPS.values(), MANIFEST))
+        return sum((self.folder / name).stat().st_size for name in (STEP, MANIFEST))
 
 
 def shipped_bundle() -> Path:
@@ -123,8 +122,8 @@ def write_manifest(
     scores: Mapping[str, float],
     seed: int,
 ) -> None:
-    """Describe the step files that lie in `folder`. `responses`: how they show errors, by class and error; `data`: what the
-    model was trained on; `scores`: what it reached."""
+    """Describe the step that lies in `folder`. `responses`: how it shows errors, by class and error; `data`: what the model was
+    trained on; `scores`: what it reached."""
     manifest = {
         "format": FORMAT,
         "version": version,
@@ -134,7 +133,7 @@ def write_manifest(
         "features": constants.to_dict(),
         "channels": channels,
         "dilations": list(dilations),
-        "files": {name: sha256(folder / name) for name in STEPS.values()},
+        "files": {STEP: sha256(folder / STEP)},
         "responses": {
             name: {error: [round(value, 4) for value in response] for error, response in of_class.items()}
             for name, of_class in responses.items()
@@ -206,8 +205,8 @@ def _responses(path: Path, given: dict[str, Any]) -> dict[str, dict[str, Respons
 
 
 def _check_files(folder: Path, files: dict[str, Any]) -> None:
-    if set(files) != set(STEPS.values()):
-        raise BundleError(f"{folder / MANIFEST}: files must be {', '.join(STEPS.values())}, not {', '.join(files)}. {_INSTALL}")
+    if set(files) != {STEP}:
+        raise BundleError(f"{folder / MANIFEST}: files must be {STEP}, not {', '.join(files)}. {_INSTALL}")
     for name, expected in files.items():
         path = folder / name
         try:

@@ -60,7 +60,7 @@ def build_core(
     `bundle`: one that was loaded before; None loads the config's. `offset`: of the bands against the camera, from earlier
     sessions. Raises BundleError, ExerciseError, MediaError.
     """
-    model = StepModel(bundle or config_bundle(config), config.model.runtime, config.model.precision)
+    model = StepModel(bundle or config_bundle(config), config.model.runtime)
     exercises = load_exercises(config.exercises.folder or None, config.exercises.enabled)
     return Core(config, model, exercises, start_ns, on_timing=on_timing, offset=offset)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,15 +62,17 @@ class StepModel:
     them, so that a tick costs the same however long the past is. An empty ring is zero, as in training.
     """
 
-    def __init__(self, bundle: Bundle, runtime: str = "auto", precision: str = "int8") -> None:
+    def __init__(self, bundle: Bundle, runtime: str = "auto", file: Path | None = None) -> None:
+        """`file`: another form of the same step than the bundle's own, to compare with."""
+        file = file or bundle.step
         self.bundle = bundle
         self._dilations = bundle.dilations
-        self._network = Network(str(bundle.step(precision)), runtime)
+        self._network = Network(str(file), runtime)
         layers, channels = len(self._dilations), bundle.channels
         expected = {"skeleton": (1, N_NODES, 11), "inertial": (1, 4, 8), "taps": (2 * layers, N_NODES, channels)}
         if self._network.shapes != expected:
             raise BundleError(
-                f"{bundle.step(precision)}: takes {self._network.shapes}, not {expected}. Install the bundle that belongs "
+                f"{file}: takes {self._network.shapes}, not {expected}. Install the bundle that belongs "
                 "to this version of Spotter."
             )
         self._rings = [np.zeros((2 * d, N_NODES, channels), np.float32) for d in self._dilations]

@@ -12,8 +12,9 @@ from device.rows import Row, row
 from device.runtime.bundle import Bundle
 from device.runtime.model import OUTPUTS, Network, StepModel
 
-REFERENCE = Path("reference") / "window_float.tflite"
-"""Where the window form lies, beside the bundle's folder: it is for this check and never on an appliance's path."""
+REFERENCE = "reference"
+"""Folder beside the bundle's own with the float forms: they are for this check and never on an appliance's path."""
+FLOAT_STEP, FLOAT_WINDOW = "step_float.tflite", "window_float.tflite"
 WINDOW_TICKS = 64
 """Ticks of the window form (the paper's window); one more than the encoder's receptive field."""
 
@@ -30,11 +31,12 @@ class Agreement:
 def parity_rows(bundle: Bundle, skeleton: Array, inertial: Array, *, runtime: str = "auto") -> list[Row]:
     """The figures of both comparisons over the same ticks. Arrays as in `stream_window_difference`, of any length.
 
-    The window form lies beside a bundle that was built here, never in an appliance's image; without it, or with too few ticks,
-    that row is not measured.
+    The float forms lie beside a bundle that was built here, never in an appliance's image; without them, or with too few ticks,
+    a row is not measured.
     """
-    agreement = int8_agreement(bundle, skeleton, inertial, runtime=runtime) if len(skeleton) else None
-    compared = len(skeleton) >= WINDOW_TICKS and reference_window(bundle).is_file()
+    there = has_reference(bundle)
+    agreement = int8_agreement(bundle, skeleton, inertial, runtime=runtime) if there and len(skeleton) else None
+    compared = there and len(skeleton) >= WINDOW_TICKS
     difference = stream_window_difference(bundle, skeleton, inertial, runtime=runtime) if compared else None
     return [
         row("int8_agreement", agreement.exercise if agreement else None, "share", at_least=0.99),
@@ -43,9 +45,19 @@ def parity_rows(bundle: Bundle, skeleton: Array, inertial: Array, *, runtime: st
     ]
 
 
-def reference_window(bundle: Bundle) -> Path:
-    """File of the window form that was exported with `bundle`."""
-    return bundle.folder.parent / REFERENCE
+def has_reference(bundle: Bundle) -> bool:
+    """Whether the float forms that were exported with `bundle` are here."""
+    return all(reference(bundle, name).is_file() for name in (FLOAT_STEP, FLOAT_WINDOW))
+
+
+def reference(bundle: Bundle, name: str) -> Path:
+    """File of a float form that was exported with `bundle`: FLOAT_STEP or FLOAT_WINDOW."""
+    return bundle.folder.parent / REFERENCE / name
+
+
+def float_step(bundle: Bundle, runtime: str = "auto") -> StepModel:
+    """The float step. Raises BundleError where it is not here."""
+    return StepModel(bundle, runtime, reference(bundle, FLOAT_STEP))
 
 
 def stream_window_difference(
@@ -55,8 +67,8 @@ def stream_window_difference(
 
     `skeleton` (T, 33, 11), `inertial` (T, 4, 8), T >= 64; every `every`-th tick from the 64th on is compared.
     """
-    step = StepModel(bundle, runtime, "float")
-    window = Network(str(reference_window(bundle)), runtime)
+    step = float_step(bundle, runtime)
+    window = Network(str(reference(bundle, FLOAT_WINDOW)), runtime)
     length = window.shapes["skeleton"][1]
     if len(skeleton) < length:
         raise ValueError(f"{len(skeleton)} ticks are too few: the window takes {length}")
@@ -73,7 +85,7 @@ def stream_window_difference(
 
 def int8_agreement(bundle: Bundle, skeleton: Array, inertial: Array, *, runtime: str = "auto") -> Agreement:
     """How far the int8 step strays from the float step, each with its own past. Arrays as in `stream_window_difference`."""
-    small, exact = StepModel(bundle, runtime, "int8"), StepModel(bundle, runtime, "float")
+    small, exact = StepModel(bundle, runtime), float_step(bundle, runtime)
     same, worst = 0, 0.0
     for nodes, bands in zip(skeleton, inertial, strict=True):
         a, b = small.step_raw(nodes, bands), exact.step_raw(nodes, bands)
