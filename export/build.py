@@ -19,18 +19,24 @@ from device.config import SignalsConfig
 from device.runtime import bundle, parity
 from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
+from export.checkpoint import Checkpoint
 from export.clips import DEFAULT_CACHE, Clip, clips, fingerprint
 from export.convert import convert, rounded
 from export.dataset import Sampler, Session, emulated, observed, rendered, whole
+from export.datasets.catalogue import DEFAULT, ENVIRONMENT, data_folder
 from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.model import Coach
+from export.recorded import people
 from export.responses import measure_responses
-from export.train import Recipe, Scores, evaluate, standardise, train
+from export.train import Recipe, Scores, badness, evaluate, standardise, train
 
 EMULATED, RENDERED, HELD_OUT = 1_000_000, 2_000_000, 3_000_000
 """First seeds of the sessions to learn from and of those to judge by; far from any that a user would type."""
+SHARE_EMULATED, SHARE_RENDERED, SHARE_RECORDED = 0.4, 0.5, 0.1
+"""From where the stretches come that the network sees."""
 CHUNK = 8
 """Sessions that a worker makes in one go."""
+DEFAULT_LOG = Path("~/.cache/spotter/training")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +60,20 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=bundle.shipped_bundle(), help="the bundle's folder (default: the shipped one)"
     )
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="steps to train (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=138, help="rendered clips to learn from (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=180, help="rendered clips to learn from (default: %(default)s)")
     parser.add_argument("--sessions", type=int, default=160, help="emulated sessions to learn from (default: %(default)s)")
-    parser.add_argument("--held-out", type=int, default=12, help="rendered clips to judge by (default: %(default)s)")
+    parser.add_argument("--held-out", type=int, default=30, help="rendered clips to judge by (default: %(default)s)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help=f"folder of the recordings; people in it are learned from too (default: {ENVIRONMENT}, {DEFAULT})",
+    )
+    parser.add_argument(
+        "--log",
+        type=Path,
+        default=DEFAULT_LOG,
+        help="folder of the curves (CSV) and of the state, from which an interrupted training goes on (default: %(default)s)",
+    )
     parser.add_argument("--processes", type=int, default=2, help="processor cores to use (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of rendered clips (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=Recipe().seed, help="of weights and batches (default: %(default)s)")
@@ -77,30 +94,38 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
 
     learned = [rendered(clip, signals) for clip in found]
     held_out = [rendered(clip, signals) for clip in judged]
-    sampler = Sampler(sessions, learned, constants, ticks=recipe.ticks, share_rendered=recipe.share_rendered, seed=args.seed)
+    task = progress.add_task("read recorded people", total=None, note="")
+    recordings = people(data_folder(args.data), noise, signals)
+    progress.update(task, total=1, completed=1, note=f"{len(recordings)} sessions" if recordings else "none here: virtual trainees only")
+    pools = [(SHARE_EMULATED, sessions), (SHARE_RENDERED, learned), (SHARE_RECORDED, recordings)]
+    sampler = Sampler(pools, constants, ticks=recipe.ticks, seed=args.seed)
     torch.manual_seed(args.seed)
     coach = Coach()
     standardise(coach, sampler)
     task = progress.add_task("train", total=recipe.steps, note="")
-    train(
-        coach, sampler, recipe,
-        lambda p: progress.update(task, completed=p.steps, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items())),
-    )  # fmt: skip
-
-    task = progress.add_task("export and check", total=1, note="")
-    scores = {"": evaluate(coach, held_out, constants), "_camera_only": evaluate(coach, held_out, constants, bands=False)}
-    data = {
-        "source": "virtual trainees",
+    learned_from = {
+        "source": "virtual trainees" + (" and recorded people (ui_prmd)" if recordings else ""),
         "code": fingerprint(),
         "rendered_clips": len(found),
         "rendered_ticks": sum(map(len, learned)),
         "emulated_sessions": len(sessions),
         "emulated_ticks": sum(map(len, sessions)),
+        "recorded_sessions": len(recordings),
+        "recorded_ticks": sum(map(len, recordings)),
         "held_out_clips": len(judged),
         "steps": args.steps,
     }
-    responses = measure_responses(rounded(coach), list(zip((clip.seed for clip in found), learned, strict=True)), constants)
-    _write(args.out, coach, sampler, constants, responses, data, _flat(scores), args.seed)
+    train(
+        coach, sampler, recipe,
+        lambda p: progress.update(task, completed=p.steps, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items())),
+        judge=lambda network: badness(network, held_out, constants),
+        checkpoint=Checkpoint(args.log.expanduser(), f"{recipe} {coach.shape} {learned_from}"),
+    )  # fmt: skip
+
+    task = progress.add_task("export and check", total=1, note="")
+    scores = {"": evaluate(coach, held_out, constants), "_camera_only": evaluate(coach, held_out, constants, bands=False)}
+    responses = measure_responses(rounded(coach), list(zip((clip.seed for clip in judged), held_out, strict=True)), constants)
+    _write(args.out, coach, sampler, constants, responses, learned_from, _flat(scores), args.seed)
     figures = _figures(args.out, scores, held_out, constants)
     progress.update(task, completed=1)
     return figures
@@ -146,15 +171,15 @@ def _write(
     forms = convert(coach, calibration.skeleton, calibration.inertial)
     reference = folder.parent / parity.REFERENCE
     for path, content in (
-        (folder / bundle.STEPS["int8"], forms.step_int8),
-        (folder / bundle.STEPS["float"], forms.step_float),
-        (reference, forms.window_float),
+        (folder / bundle.STEP, forms.step_int8),
+        (reference / parity.FLOAT_STEP, forms.step_float),
+        (reference / parity.FLOAT_WINDOW, forms.window_float),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     bundle.write_manifest(
         folder,
-        version=f"{bundle.sha256(folder / bundle.STEPS['float'])[:8]}",
+        version=f"{bundle.sha256(folder / bundle.STEP)[:8]}",
         constants=constants,
         channels=coach.shape.channels,
         dilations=coach.shape.dilations,

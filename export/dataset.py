@@ -131,25 +131,29 @@ def whole(session: Session, constants: FeatureConstants) -> Batch:
 class Sampler:
     """Draws augmented stretches of `ticks` ticks.
 
-    A stretch ends on a tick whose exercise was drawn by inverse frequency (eq. 8): every exercise is met equally often.
-    `share_rendered` of the stretches come from rendered sequences.
+    A stretch ends on a tick whose exercise was drawn by inverse frequency (eq. 8): every exercise of a pool is met equally
+    often. `pools`: sequences with the share of the stretches that come from them; an empty one leaves its share to the others.
     """
 
     def __init__(
-        self,
-        emulated: Sequence[Session],
-        rendered: Sequence[Session],
-        constants: FeatureConstants,
-        *,
-        ticks: int,
-        share_rendered: float,
-        seed: int,
+        self, pools: Sequence[tuple[float, Sequence[Session]]], constants: FeatureConstants, *, ticks: int, seed: int
     ) -> None:
-        self._pools = [_Pool(emulated, ticks), _Pool(rendered, ticks)]
+        filled = [(share, sessions) for share, sessions in pools if sessions]
+        self._pools = [_Pool(sessions, ticks) for _, sessions in filled]
+        shares = np.array([share for share, _ in filled])
+        self._shares = shares / shares.sum()
         self._constants = constants
         self._ticks = ticks
-        self._share = share_rendered
         self._rng = np.random.default_rng(seed)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Where its chance is, to go on from there later."""
+        return dict(self._rng.bit_generator.state)
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._rng.bit_generator.state = state
 
     def batch(self, size: int) -> Batch:
         """`size` stretches."""
@@ -159,7 +163,7 @@ class Sampler:
 
     def _stretch(self) -> tuple[NDArray[np.float32], NDArray[np.float32], Labels]:
         rng = self._rng
-        session, end = self._pools[int(rng.random() < self._share)].draw(rng)
+        session, end = self._pools[int(rng.choice(len(self._pools), p=self._shares))].draw(rng)
         span = slice(end - self._ticks, end)
         signals, labels = _stretch_of(session.signals, span), session.labels.at(span)
         signals, (angles, deviation) = augmented(rng, signals, np.stack((labels.angles, labels.deviation)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,12 @@ from torch import Tensor
 from device.messages import EXERCISES
 from device.runtime.features import FeatureConstants
 from device.skeleton import JOINT_NODES, N_JOINTS
+from export.checkpoint import Checkpoint
 from export.dataset import Batch, Labels, Sampler, Session, in_repetition, whole
 from export.model import Coach, Heads
+
+Network = torch.nn.Module
+"""Maps skeleton (B, T, 33, 11), inertial (B, T, 4, 8) and a slice of the ticks to Heads, as `Coach` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Recipe:
     some 16 minutes on two cores, and the same seed gives the same network however busy the machine is.
 
     `ticks`: length of a stretch. `every`: of its ticks, one in so many is judged, from `first` on; neighbours say the same.
+    Every `judge_every` steps the network is judged on people it does not learn from; after `patience` times without a better
+    result it stops early, and the best one is what is kept.
     """
 
     steps: int = 7500
@@ -35,7 +42,8 @@ class Recipe:
     first: int = 20
     rate: float = 3e-3
     weight_decay: float = 1e-3
-    share_rendered: float = 0.5
+    judge_every: int = 750
+    patience: int = 6
     threads: int = 2
     seed: int = 1
 
@@ -101,16 +109,30 @@ def losses(heads: Heads, labels: Labels, seen: Tensor) -> dict[str, Tensor]:
     }
 
 
-def train(coach: Coach, sampler: Sampler, recipe: Recipe, report: Callable[[Progress], None] = lambda _: None) -> None:
-    """Train in place."""
+def train(
+    coach: Network,
+    sampler: Sampler,
+    recipe: Recipe,
+    report: Callable[[Progress], None] = lambda _: None,
+    *,
+    judge: Callable[[Network], float] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> None:
+    """Train in place.
+
+    `judge`: how bad a network is, on people that it does not learn from; it decides what is kept and when to stop early.
+    `checkpoint`: where the state is saved whenever the network was judged, and taken up from. Raises TrainingError where that
+    is impossible.
+    """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
-    optimiser = torch.optim.AdamW(coach.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
-    average = torch.optim.swa_utils.AveragedModel(coach, avg_fn=_moving_average)
-    running: dict[str, float] = {}
+    run = _Run(coach, sampler, recipe)
+    saved = checkpoint.load() if checkpoint else None
+    if saved is not None:
+        run.restore(saved)
+    rng, optimiser, average, running = run.rng, run.optimiser, run.average, run.running
     coach.train()
-    for step in range(recipe.steps):
+    for step in range(run.step, recipe.steps):
         rate = recipe.rate * min(step / 200 + 0.01, 0.5 * (1 + math.cos(math.pi * step / recipe.steps)) + 1e-3, 1.0)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -125,10 +147,69 @@ def train(coach: Coach, sampler: Sampler, recipe: Recipe, report: Callable[[Prog
         average.update_parameters(coach)
         for name, part in parts.items():
             running[name] = 0.98 * running.get(name, part.item()) + 0.02 * part.item()
-        if (step + 1) % 10 == 0 or step + 1 == recipe.steps:
-            report(Progress(step + 1, dict(running)))
-    coach.load_state_dict(average.module.state_dict())
+        run.step = step + 1
+        if run.step % 10 == 0 or run.step == recipe.steps:
+            report(Progress(run.step, dict(running)))
+        if run.step % recipe.judge_every and run.step != recipe.steps:
+            continue
+        if judge is not None:
+            run.judge(judge(average.module.eval()))
+        if checkpoint is not None:
+            checkpoint.log(run.step, {"rate": rate, **running, "judged": run.judged}, fresh=run.step <= recipe.judge_every)
+            checkpoint.save(run.state())
+        if run.unimproved >= recipe.patience:
+            break
+    coach.load_state_dict(run.best or average.module.state_dict())
     coach.eval()
+    if checkpoint is not None:
+        checkpoint.clear()
+
+
+class _Run:
+    """A training under way: all that a later one needs to go on as if nothing had been between."""
+
+    def __init__(self, coach: Network, sampler: Sampler, recipe: Recipe) -> None:
+        self.coach, self.sampler = coach, sampler
+        self.rng = np.random.default_rng(recipe.seed)
+        self.optimiser = torch.optim.AdamW(
+            coach.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        )
+        self.average = torch.optim.swa_utils.AveragedModel(coach, avg_fn=_moving_average)
+        self.running: dict[str, float] = {}
+        self.step = 0
+        self.judged = math.nan
+        self.least = math.inf
+        self.unimproved = 0
+        self.best: dict[str, Any] | None = None
+
+    def judge(self, badness: float) -> None:
+        """Keep the average of now where it is the best so far."""
+        self.judged = badness
+        self.unimproved += 1
+        if badness < self.least:
+            self.least, self.unimproved = badness, 0
+            self.best = copy.deepcopy(self.average.module.state_dict())
+
+    def state(self) -> dict[str, Any]:
+        """Everything, to be saved."""
+        return {
+            **{name: getattr(self, name) for name in _KEPT},
+            "weights": self.coach.state_dict(), "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
+            "rng": self.rng.bit_generator.state, "sampler": self.sampler.state, "torch": torch.get_rng_state(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        for name in _KEPT:
+            setattr(self, name, state[name])
+        self.coach.load_state_dict(state["weights"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rng.bit_generator.state, self.sampler.state = state["rng"], state["sampler"]
+        torch.set_rng_state(state["torch"])
+
+
+_KEPT = ("running", "step", "judged", "least", "unimproved", "best")
 
 
 def _moving_average(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
@@ -136,7 +217,17 @@ def _moving_average(average: Tensor, current: Tensor, steps: Tensor | int) -> Te
     return average + (current - average) * max(0.002, 10 / (10 + float(steps)))
 
 
-def _judged(coach: Coach, batch: Batch, at: slice) -> tuple[Heads, Labels, Tensor]:
+def badness(coach: Network, sessions: Sequence[Session], constants: FeatureConstants, *, every: int = 6) -> float:
+    """The loss on whole sessions, one tick in `every`."""
+    total = 0.0
+    with torch.no_grad():
+        for session in sessions:
+            parts = losses(*_judged(coach, whole(session, constants), slice(0, None, every)))
+            total += float(torch.stack(list(parts.values())).sum())
+    return total / len(sessions)
+
+
+def _judged(coach: Network, batch: Batch, at: slice) -> tuple[Heads, Labels, Tensor]:
     heads = coach(torch.from_numpy(batch.skeleton), torch.from_numpy(batch.inertial), at)
     seen = torch.from_numpy(batch.skeleton[:, at, 0, -1])
     return heads, batch.labels.at((slice(None), at)), seen

@@ -67,11 +67,16 @@ def read_set(name: str, data: Path) -> Iterator[Clip]:
 
 def training_set(name: str, data: Path) -> Iterator[Clip]:
     """The clips of a set, to train weights that are shipped. Raises TrainingRefused where its licence doesn't allow that."""
+    check_trains(name)
+    return read_set(name, data)
+
+
+def check_trains(name: str) -> None:
+    """Raises TrainingRefused where the set's licence doesn't allow to train weights that are shipped."""
     entry = _entry(name)
     if not entry.trains:
         allowed = ", ".join(other.name for other in SETS.values() if other.trains)
         raise TrainingRefused(f"{name}: is for evaluation only (licence: {entry.licence}). Train on {allowed}.")
-    return read_set(name, data)
 
 
 def _entry(name: str) -> DataSet:

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.errors import DatasetError
+from device.exercises import load_exercises
 from device.messages import NS_PER_S
 from export.datasets.clip import Clip, Truth
 from export.datasets.files import read_arrays
+from export.datasets.moments import with_moments
 from export.datasets.skeletons import landmarks_of, unit
 from export.datasets.viewpoint import camera_rotation, facing_x, seen
 from export.datasets.virtual_bands import frames_of, smoothed, virtual_bands
@@ -165,11 +167,13 @@ def _clip(
     imu = virtual_bands(frames, imu_ns, int(rng.integers(2**31)))
     looks = np.arange(seconds[EDGE], seconds[-EDGE], 1 / POSE_HZ)
     at = np.stack([np.interp(looks, seconds, column) for column in room.reshape(len(room), -1).T], -1).reshape(-1, 33, 3)
-    landmarks = seen(rng, looks, at, camera_rotation(rng), noise)
+    pose_ns = np.round(looks * NS_PER_S).astype(np.int64)
     exercise = EXERCISES.get(movement, "none")
+    truth = Truth(exercise, title, right, len(spans), np.round(spans / MARKER_HZ * NS_PER_S).astype(np.int64))
+    if exercise is not None:
+        truth = with_moments(truth, pose_ns, at, load_exercises().get(exercise))
+    landmarks = seen(rng, looks, at, camera_rotation(rng), noise, truth.classes if exercise is not None else None)
     return Clip(
-        "ui_prmd", name, f"s{subject:02}", True, landmarks, np.round(looks * NS_PER_S).astype(np.int64),
-        imu, imu_ns, np.ones(imu.shape[:2], dtype=np.bool_),
-        Truth(exercise, title, right, len(spans), np.round(spans / MARKER_HZ * NS_PER_S).astype(np.int64)),
+        "ui_prmd", name, f"s{subject:02}", True, landmarks, pose_ns, imu, imu_ns, np.ones(imu.shape[:2], dtype=np.bool_), truth,
         assumed="repetitions joined; camera, estimator's errors and bands are virtual",
     )  # fmt: skip

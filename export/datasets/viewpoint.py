@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from device.messages import EXERCISES
 from device.skeleton import N_NODES, mid_hip
 from export.landmark_noise import LandmarkNoise
 
@@ -38,18 +39,24 @@ def camera_rotation(rng: np.random.Generator) -> Floats:
 
 
 def seen(
-    rng: np.random.Generator, seconds: Floats, room: Floats, rotation: Floats, noise: LandmarkNoise | None = None
+    rng: np.random.Generator,
+    seconds: Floats,
+    room: Floats,
+    rotation: Floats,
+    noise: LandmarkNoise | None = None,
+    activity: NDArray[np.integer[Any]] | None = None,
 ) -> NDArray[np.float32]:
     """(T, 33, 4) what an estimator would show of landmarks `room` (T, 33, 3) m at `seconds` (T,).
 
-    `noise`: fitted on rendered clips; None draws simple errors: jitter that lasts 0.15 s, a bias, flattened depth, and less
-    visibility on the far side.
+    `noise`: fitted on rendered clips, which takes the `activity` (T,) into account, class indices, by default none; None draws
+    simple errors: jitter that lasts 0.15 s, a bias, flattened depth, and less visibility on the far side.
     """
     turned = room @ rotation.T
     pose = turned - mid_hip(turned)[:, None]
     if noise is not None:
         velocity = np.gradient(pose, seconds, axis=0)
-        world, visibility, present = noise.emulate(rng, seconds, pose, velocity, np.zeros(len(pose), dtype=np.int64))
+        doing = np.full(len(pose), len(EXERCISES) - 1) if activity is None else activity.astype(np.int64)
+        world, visibility, present = noise.emulate(rng, seconds, pose, velocity, doing)
         shown = np.concatenate([world, visibility[..., None]], axis=-1)
         shown[~present] = np.nan
         return np.asarray(shown, dtype=np.float32)

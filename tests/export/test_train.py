@@ -1,18 +1,23 @@
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from device.config import SignalsConfig  # noqa: E402
+from device.errors import TrainingError  # noqa: E402
 from device.messages import EXERCISES, NS_PER_S  # noqa: E402
 from device.runtime.features import FeatureConstants  # noqa: E402
 from device.sim.script import plan_session  # noqa: E402
 from device.sim.trainee import VirtualTrainee  # noqa: E402
 from device.skeleton import JOINT  # noqa: E402
+from export.checkpoint import CURVES, STATE, Checkpoint  # noqa: E402
 from export.dataset import Sampler, Session, _labels, emulated, whole  # noqa: E402
 from export.landmark_noise import LandmarkNoise, Observed, fit_landmark_noise  # noqa: E402
 from export.model import Coach, Shape  # noqa: E402
-from export.train import evaluate, losses, standardise  # noqa: E402
+from export.train import Recipe, badness, evaluate, losses, standardise, train  # noqa: E402
 
 SMALL = Shape(channels=8, heads=2, action=16, posture=16)
 
@@ -41,7 +46,7 @@ def sessions(noise: LandmarkNoise) -> list[Session]:
 
 @pytest.fixture(scope="module")
 def sampler(sessions: list[Session]) -> Sampler:
-    return Sampler(sessions, sessions, FeatureConstants(), ticks=80, share_rendered=0.5, seed=0)
+    return Sampler([(0.4, sessions), (0.6, sessions), (0.2, [])], FeatureConstants(), ticks=80, seed=0)
 
 
 def test_the_emulated_estimator_errs_like_the_one_it_was_fitted_on(noise: LandmarkNoise) -> None:
@@ -111,3 +116,79 @@ def test_deviations_are_the_habits_and_only_within_repetitions() -> None:
             assert (habit.sign * labels.deviation[:, JOINT[f"{name}_{habit.joint}"]]).max() > 0.8 * size_rad
     for name in clean:
         assert np.abs(labels.deviation[:, JOINT[name]]).max() < np.radians(10)
+
+
+SHORT = Recipe(steps=6, batch=2, ticks=80, every=8, first=40, judge_every=2, threads=1)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def trained(sessions: list[Session], folder: Path | None, *, stop_at: int | None = None) -> Coach:
+    torch.manual_seed(3)
+    coach = Coach(SMALL)
+    sampler = Sampler([(1.0, sessions)], FeatureConstants(), ticks=80, seed=0)
+    steps = 0
+
+    def judge(network: torch.nn.Module) -> float:
+        nonlocal steps
+        steps += SHORT.judge_every
+        if stop_at is not None and steps > stop_at:
+            raise Interrupted
+        return badness(network, sessions[:1], FeatureConstants(), every=60)
+
+    train(coach, sampler, SHORT, judge=judge, checkpoint=Checkpoint(folder, "same") if folder else None)
+    return coach
+
+
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been_between(sessions: list[Session], tmp_path: Path) -> None:
+    whole_run = trained(sessions, None)
+    with pytest.raises(Interrupted):
+        trained(sessions, tmp_path, stop_at=4)
+    assert (tmp_path / STATE).is_file()
+    resumed = trained(sessions, tmp_path)
+    for a, b in zip(whole_run.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert not (tmp_path / STATE).exists()
+    with (tmp_path / CURVES).open() as stream:
+        assert [row["step"] for row in csv.DictReader(stream)] == ["2", "4", "6"]
+
+
+def test_what_was_saved_under_another_recipe_is_not_taken_up(tmp_path: Path) -> None:
+    Checkpoint(tmp_path, "one").save({"step": 4})
+    assert Checkpoint(tmp_path, "one").load() == {"step": 4}
+    assert Checkpoint(tmp_path, "another").load() is None
+
+
+def test_a_damaged_state_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / STATE).write_bytes(b"half")
+    with pytest.raises(TrainingError, match="Delete it to begin anew"):
+        Checkpoint(tmp_path, "one").load()
+
+
+def test_a_disk_that_is_full_costs_nothing_that_was_saved(tmp_path: Path) -> None:
+    kept = Checkpoint(tmp_path, "one")
+    kept.save({"step": 2})
+    (tmp_path / f".{STATE}").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match="Make room or name another folder with --log"):
+        kept.save({"step": 4})
+    assert kept.load() == {"step": 2}
+
+
+def test_training_stops_early_and_keeps_the_best(sessions: list[Session]) -> None:
+    coach = Coach(SMALL)
+    seen: list[dict[str, torch.Tensor]] = []
+    steps: list[int] = []
+
+    def judge(network: torch.nn.Module) -> float:
+        seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        return float(len(seen))
+
+    recipe = Recipe(steps=200, batch=2, ticks=80, every=8, first=40, judge_every=2, patience=3, threads=1)
+    sampler = Sampler([(1.0, sessions)], FeatureConstants(), ticks=80, seed=0)
+    train(coach, sampler, recipe, lambda progress: steps.append(progress.steps), judge=judge)
+    assert len(seen) == 4
+    assert max(steps, default=0) < 200
+    for name, value in coach.state_dict().items():
+        torch.testing.assert_close(value, seen[0][name])
