@@ -79,9 +79,9 @@ class Straps:
         self._seen_power[band] = self._felt_power[band] = self._seconds[band] = 0.0
         self._usable[:, band] = False
 
-    def step(self, tick: Tick, rotations: Floats, started: NDArray[np.bool_], limbs: tuple[int, ...], upright: Floats) -> None:
-        """Next look. `rotations` (4, 3, 3) of the bands in level frames; `started` (4,): those with a new heading since the
-        last; `limbs`: where each band is; `upright` (4,): -1 for a band that is upside down, else 1."""
+    def step(self, tick: Tick, rotations: Floats, felt: NDArray[np.bool_], limbs: tuple[int, ...], upright: Floats) -> None:
+        """Next look. `rotations` (4, 3, 3) of the bands in level frames; `felt` (4,): those that can be gone by, and have the
+        heading of the last look; `limbs`: where each band is; `upright` (4,): -1 for a band that is upside down, else 1."""
         world = np.asarray(tick.world, dtype=np.float64)
         worn = list(limbs)
         limb = (world[_FAR] - world[_NEAR])[worn]
@@ -94,7 +94,7 @@ class Straps:
             history[:-1] = history[1:]
         visible = np.minimum(tick.visibility[_FAR], tick.visibility[_NEAR])[worn] > MIN_VISIBILITY
         self._directions[-1], self._axes[-1] = direction, rotations[:, :, 0] * upright[:, None]
-        self._usable[-1] = tick.pose_present & visible & (length > MIN_LIMB_M) & tick.imu_present & ~started
+        self._usable[-1] = tick.pose_present & visible & (length > MIN_LIMB_M) & felt
 
         # Up, in camera axes, is -y.
         felt_up = upright * rotations[:, 2, 1] + 1j * rotations[:, 2, 2]

