@@ -114,10 +114,14 @@ def resample(
         if track is None:
             continue
         means, imu_present[:, band] = _interval_means(times, grid.half_ns, *track, max_gap_ns)
-        state: Floats | None = None
         for k in range(count):
-            state = _smooth(signals.imu_smoothing, state, means[k]) if imu_present[k, band] else None
-            smoothed[k, band] = smoothed[max(k - 1, 0), band] if state is None else state
+            before = max(k - 1, 0)
+            if not imu_present[k, band]:
+                smoothed[k, band] = smoothed[before, band]
+            elif k == 0 or not imu_present[before, band]:
+                smoothed[k, band] = means[k]
+            else:
+                smoothed[k, band] = _smooth(signals.imu_smoothing, smoothed[before, band], means[k])
     return Aligned(
         pose_values[..., :3].astype(np.float32),
         pose_values[..., 3].astype(np.float32),
@@ -147,12 +151,14 @@ class Aligner:
         self._max_gap_ns = _ns(signals.max_gap_ms)
         self._now_ns = start_ns
         self._k = 0
+        self._next_ns = start_ns
+        self._patience_ns = max(self._max_wait_ns, self._max_gap_ns)
         self._poses = _Buffer((N_NODES, 4), POSES_KEPT, start_ns - MAX_ASTRAY_NS)
         self._bands = [_Buffer((6,), SAMPLES_KEPT, start_ns - MAX_ASTRAY_NS) for _ in range(N_BANDS)]
         self._packets: list[tuple[int, int] | None] = [None] * N_BANDS
         self._pose = np.zeros((N_NODES, 4))
         self._imu = np.zeros((N_BANDS, 6))
-        self._smoothed: list[Floats | None] = [None] * N_BANDS
+        self._felt: NDArray[np.bool_] = np.zeros(N_BANDS, dtype=np.bool_)
 
     def push(self, message: Pose | ImuBatch) -> None:
         """Take one message on host time. Late, repeated, broken and far-future samples are dropped and counted."""
@@ -163,8 +169,9 @@ class Aligner:
             return
         times, values = message.times_ns, np.asarray(message.values, dtype=np.float64)
         times, values = self._without_repeats(message, times, values)
-        finite = np.isfinite(values).all(axis=1)
-        if not finite.all():
+        numbers = np.isfinite(values)
+        if not numbers.all():
+            finite = numbers.all(axis=1)
             self.counters.not_finite += int((~finite).sum())
             times, values = times[finite], values[finite]
         self._append(self._bands[message.band], times, values, np.ones(len(times), dtype=np.bool_))
@@ -172,49 +179,58 @@ class Aligner:
     def ticks(self, now_ns: int) -> list[Tick]:
         """Ticks that are complete or overdue at `now_ns`, in order, each one once."""
         self._now_ns = max(self._now_ns, now_ns)
-        patience = max(self._max_wait_ns, self._max_gap_ns)
-        waited_for: list[tuple[_Buffer, int]] = []
-        for buffer, reach in [(self._poses, 0), *((b, self._grid.half_ns) for b in self._bands)]:
+        for buffer in (self._poses, *self._bands):
             if buffer.fresh:
                 buffer.fresh, buffer.delivered_ns = False, self._now_ns
-            if buffer.delivered_ns is not None and self._now_ns - buffer.delivered_ns <= patience:
-                waited_for.append((buffer, reach))
+        if self._next_ns > self._now_ns:
+            return []
+        waited_for = [
+            (buffer, reach)
+            for buffer, reach in [(self._poses, 0), *((band, self._grid.half_ns) for band in self._bands)]
+            if buffer.delivered_ns is not None and self._now_ns - buffer.delivered_ns <= self._patience_ns
+        ]
         done: list[Tick] = []
-        while (t_ns := self._grid.time_ns(self._k)) <= self._now_ns:
+        while (t_ns := self._next_ns) <= self._now_ns:
             behind = any(buffer.newest_ns < t_ns + reach for buffer, reach in waited_for)
             if (behind or not waited_for) and self._now_ns < t_ns + self._max_wait_ns:
                 break
             self.counters.overdue_ticks += behind
             done.append(self._tick(t_ns))
             self._k += 1
+            self._next_ns = self._grid.time_ns(self._k)
         return done
 
     def _tick(self, t_ns: int) -> Tick:
-        at = np.array([t_ns], dtype=np.int64)
-        half_ns = self._grid.half_ns
         self._poses.drop_before(t_ns)
-        pose, pose_present = _interpolate(at, *self._poses.content(), self._max_gap_ns)
-        if pose_present[0]:
-            self._pose = pose[0]
-        imu_present = np.zeros(N_BANDS, dtype=np.bool_)
-        for i, buffer in enumerate(self._bands):
-            buffer.drop_before(t_ns - half_ns)
-            times, values, _ = buffer.content()
-            mean = _interval_mean(t_ns, half_ns, times, values, self._max_gap_ns)
-            imu_present[i] = mean is not None
-            smoothed = _smooth(self._signals.imu_smoothing, self._smoothed[i], mean) if mean is not None else None
-            self._smoothed[i] = smoothed
-            if smoothed is not None:
-                self._imu[i] = smoothed
+        pose = _interpolated(t_ns, *self._poses.content(), self._max_gap_ns)
+        if pose is not None:
+            self._pose = pose
+        imu_present = self._feel(t_ns)
         return Tick(
             t_ns=t_ns,
             seq=self._k,
             world=self._pose[:, :3].astype(np.float32),
             visibility=self._pose[:, 3].astype(np.float32),
-            pose_present=bool(pose_present[0]),
+            pose_present=pose is not None,
             imu=self._imu.astype(np.float32),
             imu_present=imu_present,
         )
+
+    def _feel(self, t_ns: int) -> NDArray[np.bool_]:
+        """Take the bands' means around `t_ns` into what is smoothed. Returns (4,), where there are any."""
+        half_ns = self._grid.half_ns
+        means = np.zeros((N_BANDS, 6))
+        present = np.zeros(N_BANDS, dtype=np.bool_)
+        for i, buffer in enumerate(self._bands):
+            buffer.drop_before(t_ns - half_ns)
+            times, values, _ = buffer.content()
+            mean = _interval_mean(t_ns, half_ns, times, values, self._max_gap_ns)
+            if mean is not None:
+                means[i], present[i] = mean, True
+        smooth = np.where(self._felt[:, None], _smooth(self._signals.imu_smoothing, self._imu, means), means)
+        self._imu = np.where(present[:, None], smooth, self._imu)
+        self._felt = present
+        return present
 
     def _without_repeats(self, batch: ImuBatch, times: Times, values: Floats) -> tuple[Times, Floats]:
         last = self._packets[batch.band]
@@ -281,7 +297,7 @@ class _Buffer:
 
     def drop_before(self, t_ns: int) -> None:
         """Forget all samples but the last one at or before `t_ns` and those after it."""
-        older = int(np.searchsorted(self.times[self.first : self.end], t_ns, side="right"))
+        older = int(self.times[self.first : self.end].searchsorted(t_ns, side="right"))
         self.first += max(older - 1, 0)
 
     def content(self) -> tuple[Times, Floats, NDArray[np.bool_]]:
@@ -305,6 +321,17 @@ def _interpolate(
     safe = np.where(usable.reshape(-1, *trailing), values, 0.0)
     # With one neighbour only, left is right, and the share does not count.
     return safe[left] + share * (safe[right] - safe[left]), near & usable[left] & usable[right]
+
+
+def _interpolated(t_ns: int, times: Times, values: Floats, usable: NDArray[np.bool_], max_gap_ns: int) -> Floats | None:
+    """`_interpolate` at one instant, None where it is not present."""
+    at = times.tolist()
+    around = _around(t_ns, at, max_gap_ns)
+    if around is None or not (usable[around[0]] and usable[around[1]]):
+        return None
+    left, right = around
+    share = (t_ns - at[left]) / max(at[right] - at[left], 1)
+    return np.asarray(values[left] + share * (values[right] - values[left]))
 
 
 def _interval_means(
@@ -340,30 +367,25 @@ def _interval_mean(t_ns: int, half_ns: int, times: Times, values: Floats, max_ga
     """
     start, end = t_ns - half_ns, t_ns + half_ns
     used = min(int(times.searchsorted(end)) + 1, len(times))
-    if used == 0:
-        return None
     at = times[:used].tolist()
-    after = bisect_left(at, t_ns)
-    left = after if after < used and at[after] == t_ns else max(after - 1, 0)
-    span = (t_ns if after == used else at[after]) - at[left]
-    if span > max_gap_ns or at[left] > t_ns:
+    if _around(t_ns, at, max_gap_ns) is None:
         return None
     weights = [0.0] * used
     weights[0] += max(min(end, at[0]) - start, 0)
     weights[-1] += max(end - max(start, at[-1]), 0)
-    for i in range(used - 1):
-        first, last = at[i], at[i + 1]
-        u, v = max(start, first), min(end, last)
-        if u >= v:
-            continue
-        if last - first > max_gap_ns:
-            # Held from both sides up to the middle.
-            middle = (first + last) // 2
-            ahead = max(v - max(u, middle), 0)
-        else:
-            ahead = (v - u) * ((u + v) / 2 - first) / (last - first)
-        weights[i] += v - u - ahead
-        weights[i + 1] += ahead
+    first = at[0]
+    for i, last in enumerate(at[1:]):
+        u, v = first if first > start else start, last if last < end else end
+        if u < v:
+            if last - first > max_gap_ns:
+                # Held from both sides up to the middle.
+                middle = (first + last) // 2
+                ahead: float = max(v - max(u, middle), 0)
+            else:
+                ahead = (v - u) * ((u + v) / 2 - first) / (last - first)
+            weights[i] += v - u - ahead
+            weights[i + 1] += ahead
+        first = last
     return np.asarray(np.array(weights) @ values[:used]) / (2 * half_ns)
 
 
@@ -380,6 +402,16 @@ def _neighbours(at: Times, times: Times, max_gap_ns: int) -> tuple[NDArray[np.in
     return left, right, (span <= max_gap_ns) & (times[left] <= at)
 
 
+def _around(t_ns: int, times: list[int], max_gap_ns: int) -> tuple[int, int] | None:
+    """`_neighbours` of one instant, None where they are not near."""
+    after = bisect_left(times, t_ns)
+    if after == len(times):
+        return (after - 1, after - 1) if times and t_ns - times[-1] <= max_gap_ns else None
+    if times[after] == t_ns:
+        return after, after
+    return (after - 1, after) if after and times[after] - times[after - 1] <= max_gap_ns else None
+
+
 def _held_into_gaps(times: Times, values: Floats, max_gap_ns: int) -> tuple[Times, Floats]:
     """The samples, and two more in the middle of each gap that is too long, so that the line steps there."""
     wide = (times[1:] - times[:-1] > max_gap_ns).nonzero()[0]
@@ -391,9 +423,9 @@ def _held_into_gaps(times: Times, values: Floats, max_gap_ns: int) -> tuple[Time
     return np.insert(times, where, np.stack([middle, middle + 1], axis=1).ravel()), np.insert(values, where, steps, axis=0)
 
 
-def _smooth(newest: float, previous: Floats | None, value: Floats) -> Floats:
-    # Eq. 10. After a gap it starts anew: what was before the gap says nothing of now.
-    return value if previous is None else newest * value + (1 - newest) * previous
+def _smooth(newest: float, previous: Floats, value: Floats) -> Floats:
+    """Eq. 10. After a gap nothing is smoothed: what was before it says nothing of now."""
+    return newest * value + (1 - newest) * previous
 
 
 def _hold(values: Floats, present: NDArray[np.bool_]) -> None:
