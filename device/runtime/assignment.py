@@ -136,6 +136,11 @@ class Assignment:
         self._evaluate()
         return True
 
+    @property
+    def seen(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """Directions (4, 3) of the limbs at the newest tick that was evaluated, and which of them were seen (4,)."""
+        return self._limbs[-1], self._seen[-1]
+
     def forget_headings(self, bands: NDArray[np.bool_]) -> None:
         """The level frames of `bands` (4,) are other ones from now on."""
         self._headings[:, bands] = 1 / _HEADINGS

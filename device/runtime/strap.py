@@ -8,13 +8,14 @@ need the hand's landmarks, which are coarse, and so is the result.
 
 from __future__ import annotations
 
+import cmath
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from device.messages import Tick
+from device.messages import Array
 from device.skeleton import BANDS, N_BANDS, NODE
 
 Floats = NDArray[np.float64]
@@ -27,9 +28,6 @@ INDEPENDENT_S = 0.6
 SPAN_S = 0.2
 MIN_SLANT, MIN_CHANGE = 0.35, 0.1
 """Sine of the limb's slant, and change of its direction in SPAN_S, from which on they show the strap."""
-MIN_VISIBILITY = 0.6
-MIN_LIMB_M = 0.05
-
 MIN_COHERENCE = 0.75
 
 SYSTEMATIC_RAD = (math.radians(50.0), math.radians(50.0), math.radians(26.0), math.radians(26.0))
@@ -79,31 +77,36 @@ class Straps:
         self._seen_power[band] = self._felt_power[band] = self._seconds[band] = 0.0
         self._usable[:, band] = False
 
-    def step(self, tick: Tick, rotations: Floats, felt: NDArray[np.bool_], limbs: tuple[int, ...], upright: Floats) -> None:
-        """Next look. `rotations` (4, 3, 3) of the bands in level frames; `felt` (4,): those that can be gone by, and have the
-        heading of the last look; `limbs`: where each band is; `upright` (4,): -1 for a band that is upside down, else 1."""
-        world = np.asarray(tick.world, dtype=np.float64)
-        worn = list(limbs)
-        limb = (world[_FAR] - world[_NEAR])[worn]
-        length = np.sqrt((limb * limb).sum(-1))
-        direction = limb / np.maximum(length, MIN_LIMB_M)[:, None]
-        out = outward(world)[worn]
-        z = _unit(out - (out * direction).sum(-1, keepdims=True) * direction)
-        y = _cross(z, direction)
+    def step(
+        self,
+        world: Array,
+        directions: Floats,
+        rotations: Floats,
+        usable: NDArray[np.bool_],
+        limbs: tuple[int, ...],
+        upright: Floats,
+    ) -> None:
+        """Next look. `world`: (33, 3) landmarks. Of each band: `directions` (4, 3) of the limb that it is on, `rotations`
+        (4, 3, 3) into a level frame, `usable` (4,) whether both can be gone by and the heading is that of the last look, `limbs`
+        where it is, `upright` (4,): -1 where it is upside down, else 1."""
         for history in (self._directions, self._axes, self._usable):
             history[:-1] = history[1:]
-        visible = np.minimum(tick.visibility[_FAR], tick.visibility[_NEAR])[worn] > MIN_VISIBILITY
-        self._directions[-1], self._axes[-1] = direction, rotations[:, :, 0] * upright[:, None]
-        self._usable[-1] = tick.pose_present & visible & (length > MIN_LIMB_M) & felt
+        self._directions[-1], self._axes[-1] = directions, rotations[:, :, 0] * upright[:, None]
+        self._usable[-1] = usable
+        if not usable.any():
+            return
 
+        out = outward(np.asarray(world, dtype=np.float64))[list(limbs)]
+        z = _unit(out - (out * directions).sum(-1, keepdims=True) * directions)
+        y = _cross(z, directions)
         # Up, in camera axes, is -y.
         felt_up = upright * rotations[:, 2, 1] + 1j * rotations[:, 2, 2]
         seen_up = -y[:, 1] - 1j * z[:, 1]
-        change = direction - self._directions[0]
+        change = directions - self._directions[0]
         moved = (rotations * (self._axes[-1] - self._axes[0])[:, :, None]).sum(1)
         felt_change = upright * moved[:, 1] + 1j * moved[:, 2]
         seen_change = (y * change).sum(-1) + 1j * (z * change).sum(-1)
-        slanted = self._usable[-1] & (np.minimum(np.abs(felt_up), np.abs(seen_up)) > MIN_SLANT)
+        slanted = usable & (np.minimum(np.abs(felt_up), np.abs(seen_up)) > MIN_SLANT)
         moving = self._usable.all(0) & (np.minimum(np.abs(felt_change), np.abs(seen_change)) > MIN_CHANGE)
         self._add(slanted, seen_up, felt_up)
         self._add(moving, seen_change, felt_change)
@@ -112,18 +115,20 @@ class Straps:
     def angles(self, limbs: tuple[int, ...]) -> list[StrapAngle | None]:
         """Of each band, on `limbs`; None while too little was seen, or what was seen does not agree."""
         found: list[StrapAngle | None] = []
-        for band, limb in enumerate(limbs):
-            power = math.sqrt(self._seen_power[band] * self._felt_power[band])
-            coherence = min(abs(self._product[band]) / max(power, 1e-9), 1.0)
-            if self._seconds[band] < SETTLED_S or coherence < MIN_COHERENCE:
+        moments = (self._product.tolist(), self._seen_power.tolist(), self._felt_power.tolist(), self._seconds.tolist())
+        for limb, product, seen, felt, seconds in zip(limbs, *moments, strict=True):
+            coherence = min(abs(product) / max(math.sqrt(seen * felt), 1e-9), 1.0)
+            if seconds < SETTLED_S or coherence < MIN_COHERENCE:
                 found.append(None)
                 continue
-            noise = math.sqrt((1 - coherence**2) / (2 * self._seconds[band] / INDEPENDENT_S)) / coherence
-            angle = float(np.angle(self._product[band]))
+            noise = math.sqrt((1 - coherence**2) / (2 * seconds / INDEPENDENT_S)) / coherence
+            angle = cmath.phase(product)
             found.append(StrapAngle(angle, math.hypot(noise, SYSTEMATIC_RAD[limb]), math.hypot(noise, POSTURE_RAD[limb])))
         return found
 
     def _add(self, usable: NDArray[np.bool_], seen: Complexes, felt: Complexes) -> None:
+        if not usable.any():
+            return
         keep = np.where(usable, self._kept, 1.0)
         self._product = self._product * keep + usable * seen * felt.conj()
         self._seen_power = self._seen_power * keep + usable * np.abs(seen) ** 2

@@ -72,9 +72,7 @@ class BandWatch:
             self._assignment.forget_headings(started)
         if not self._assignment.step(tick, level & ~started, self._attitudes.x_axes):
             return []
-        upright = np.where(self.worn.upside_down, -1.0, 1.0)
-        usable = level & ~self._started
-        self._straps.step(tick, self._attitudes.rotations, usable, self.worn.limbs, upright)
+        self._look_at_straps(tick, level & ~self._started)
         self._started[:] = False
         return self._fresh(self._move() + self._turn())
 
@@ -92,6 +90,14 @@ class BandWatch:
         turned = tick.imu.reshape(N_BANDS, 2, 3).astype(np.float64) @ self._turns.swapaxes(1, 2)
         imu[limbs], present[limbs] = turned.reshape(N_BANDS, 6), tick.imu_present
         return replace(tick, imu=imu, imu_present=present)
+
+    def _look_at_straps(self, tick: Tick, usable: NDArray[np.bool_]) -> None:
+        limbs = list(self.worn.limbs)
+        directions, seen = self._assignment.seen
+        upright = np.where(self.worn.upside_down, -1.0, 1.0)
+        self._straps.step(
+            tick.world, directions[limbs], self._attitudes.rotations, usable & seen[limbs], self.worn.limbs, upright
+        )
 
     def _move(self) -> list[str]:
         """Take over a verdict that is certain of something else. Returns prompts."""
