@@ -227,6 +227,7 @@ class Aligner:
             mean = _interval_mean(t_ns, half_ns, times, values, self._max_gap_ns)
             if mean is not None:
                 means[i], present[i] = mean, True
+        means /= 2 * half_ns
         smooth = np.where(self._felt[:, None], _smooth(self._signals.imu_smoothing, self._imu, means), means)
         self._imu = np.where(present[:, None], smooth, self._imu)
         self._felt = present
@@ -360,9 +361,9 @@ def _interval_means(
 
 
 def _interval_mean(t_ns: int, half_ns: int, times: Times, values: Floats, max_gap_ns: int) -> Floats | None:
-    """`_interval_means` of one instant (6,), None where the samples around it are not near.
+    """`_interval_means` of one instant (6,), times the interval's length, None where the samples around it are not near.
 
-    The mean is a sum of the samples with weights that only their times give. A handful of plain numbers are faster than the
+    It is a sum of the samples with weights that only their times give. A handful of plain numbers are faster than the
     same in arrays, and this is where an aligner spends its time.
     """
     start, end = t_ns - half_ns, t_ns + half_ns
@@ -386,7 +387,7 @@ def _interval_mean(t_ns: int, half_ns: int, times: Times, values: Floats, max_ga
             weights[i] += v - u - ahead
             weights[i + 1] += ahead
         first = last
-    return np.asarray(np.array(weights) @ values[:used]) / (2 * half_ns)
+    return np.asarray(np.array(weights) @ values[:used])
 
 
 def _neighbours(at: Times, times: Times, max_gap_ns: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:

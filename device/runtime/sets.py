@@ -85,7 +85,7 @@ class SetKeeper:
         self._sums = [0.0] * len(self._order)
         self._ticks = 0
         self._seen = 0
-        self._visibility = dict.fromkeys(self._exercises, 0.0)
+        self._visibility = [0.0] * len(_KINDS)
         self._entry_ns = dict.fromkeys(self._exercises, -_ENTRY_NS - 1)
         self._entered: frozenset[str] = frozenset()
         self._current = NONE
@@ -125,9 +125,7 @@ class SetKeeper:
         self._ticks += 1
         if tick.pose_present:
             self._seen += 1
-            seen = seen_kinds(tick.visibility)
-            for name, kinds in self._kinds.items():
-                self._visibility[name] += seen_share(seen, kinds)
+            self._visibility = [total + seen for total, seen in zip(self._visibility, seen_kinds(tick.visibility), strict=True)]
         if entering:
             self._watch_entry(tick, estimate)
         self._decide(tick.t_ns)
@@ -136,7 +134,7 @@ class SetKeeper:
         """A repetition's excursion begins (or what was counted since then is void)."""
         self._sums = [0.0] * len(self._order)
         self._ticks = self._seen = 0
-        self._visibility = dict.fromkeys(self._exercises, 0.0)
+        self._visibility = [0.0] * len(_KINDS)
 
     def complete(self, start_ns: int, end_ns: int, measure: Measure) -> list[SetMessage]:
         """A repetition is done. Returns what it opens, counts and closes, in order."""
@@ -211,7 +209,7 @@ class SetKeeper:
         return done.confidence >= CONFIDENT and pause_ns <= _DIRECTLY_NS
 
     def _is_visible(self, name: str) -> bool:
-        return self._seen == 0 or self._visibility[name] / self._seen >= self._min_visibility
+        return self._seen == 0 or seen_share(self._visibility, self._kinds[name]) / self._seen >= self._min_visibility
 
     def _open_set(self, first: _Done) -> SetStarted:
         self._set = first.exercise

@@ -10,6 +10,7 @@ shape; so each limb counts as much as its motion tells. Limbs that hardly move s
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -91,6 +92,8 @@ class OffsetCorrection:
 
     def apply(self, batch: ImuBatch) -> ImuBatch:
         """`batch` on the camera's time."""
+        if self.target_ns == self._taken_ns[batch.band] == 0:
+            return batch
         n = len(batch.times_ns)
         most_ns = int(batch.times_ns[-1] - batch.times_ns[0]) // (2 * n) if n else 0
         missing_ns = self.target_ns - self._taken_ns[batch.band]
@@ -140,8 +143,7 @@ class CameraSync:
             if pose.done or pose.t_ns > due_ns:
                 continue
             pose.done = True
-            wanted_ns = pose.t_ns - round(SPAN_S * NS_PER_S)
-            before = min(self._poses, key=lambda p: abs(wanted_ns - p.t_ns))
+            before = self._nearest(pose.t_ns - round(SPAN_S * NS_PER_S))
             if not 0.5 * SPAN_S < (pose.t_ns - before.t_ns) / NS_PER_S < 1.5 * SPAN_S:
                 continue
             self._compare_pair(before, pose)
@@ -149,6 +151,11 @@ class CameraSync:
             elapsed_s = 0.0 if self._evaluated_ns is None else (now_ns - self._evaluated_ns) / NS_PER_S
             self._evaluated_ns = now_ns
             self._evaluate(elapsed_s)
+
+    def _nearest(self, t_ns: int) -> _Seen:
+        after = bisect_left(self._poses, t_ns, 1, len(self._poses) - 1, key=lambda pose: pose.t_ns) if len(self._poses) > 1 else 0
+        earlier, later = self._poses[max(after - 1, 0)], self._poses[after]
+        return later if later.t_ns - t_ns < t_ns - earlier.t_ns else earlier
 
     def _compare_pair(self, before: _Seen, pose: _Seen) -> None:
         usable = pose.usable & before.usable & self._axes.followed(before.t_ns - _REACH_NS, pose.t_ns + _REACH_NS)

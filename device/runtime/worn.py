@@ -65,12 +65,14 @@ class BandWatch:
     def step(self, tick: Tick) -> list[str]:
         """Next tick, with the bands as they are. Returns the prompts of what is to be said, each once in a session."""
         started = self._attitudes.step(tick.imu, tick.imu_present)
-        self._silent_ticks = np.where(tick.imu_present, 0, self._silent_ticks + 1)
-        level = tick.imu_present & self._attitudes.level
+        if not tick.imu_present.all() or self._silent_ticks.any():
+            self._silent_ticks = np.where(tick.imu_present, 0, self._silent_ticks + 1)
         if started.any():
             self._started |= started
             self._assignment.forget_headings(started)
-        if not self._assignment.step(tick, level & ~started, self._attitudes.x_axes):
+        # A band that has just started is not level yet.
+        level = self._attitudes.level
+        if not self._assignment.step(tick, level, self._attitudes.x_axes):
             return []
         self._look_at_straps(tick, level & ~self._started)
         self._started[:] = False
@@ -92,12 +94,10 @@ class BandWatch:
         return replace(tick, imu=imu, imu_present=present)
 
     def _look_at_straps(self, tick: Tick, usable: NDArray[np.bool_]) -> None:
-        limbs = list(self.worn.limbs)
         directions, seen = self._assignment.seen
-        upright = np.where(self.worn.upside_down, -1.0, 1.0)
-        self._straps.step(
-            tick.world, directions[limbs], self._attitudes.rotations, usable & seen[limbs], self.worn.limbs, upright
-        )
+        limbs = self.worn.limbs
+        usable = usable & seen[list(limbs)]
+        self._straps.step(tick.world, directions, self._attitudes.rotations, usable, limbs, self.worn.upside_down)
 
     def _move(self) -> list[str]:
         """Take over a verdict that is certain of something else. Returns prompts."""
