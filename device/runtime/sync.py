@@ -153,8 +153,8 @@ class CameraSync:
             self._evaluate(elapsed_s)
 
     def _nearest(self, t_ns: int) -> _Seen:
-        after = bisect_left(self._poses, t_ns, 1, len(self._poses) - 1, key=lambda pose: pose.t_ns) if len(self._poses) > 1 else 0
-        earlier, later = self._poses[max(after - 1, 0)], self._poses[after]
+        after = bisect_left(self._poses, t_ns, key=lambda pose: pose.t_ns)
+        earlier, later = self._poses[max(after - 1, 0)], self._poses[min(after, len(self._poses) - 1)]
         return later if later.t_ns - t_ns < t_ns - earlier.t_ns else earlier
 
     def _compare_pair(self, before: _Seen, pose: _Seen) -> None:
