@@ -105,14 +105,18 @@ class Screen:
         if durations is not None:
             durations.append(timing.duration_ns / 1e6)
 
+    @property
+    def due(self) -> bool:
+        """Whether `update` would show something now."""
+        return not self._quiet and time.monotonic() - self._shown_s >= (REFRESH_S if self._live is not None else LINE_S)
+
     def update(self, progress: Progress, timings: Iterable[StageTiming] = (), *, elapsed_s: float, total_s: float = 0.0) -> None:
         """Show the state at `elapsed_s` of the session (of `total_s`, where its end is known). Cheap when called too often."""
         for timing in timings:
             self.timing(timing)
-        now_s = time.monotonic()
-        if self._quiet or now_s - self._shown_s < (REFRESH_S if self._live is not None else LINE_S):
+        if not self.due:
             return
-        self._shown_s = now_s
+        self._shown_s = time.monotonic()
         if self._live is not None:
             self._live.update(self._picture(progress, elapsed_s, total_s), refresh=True)
         else:

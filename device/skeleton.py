@@ -125,7 +125,7 @@ def torso_length(landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Distance mid-hip to mid-shoulder. `landmarks`: (..., 33, 3); returns (...) in the same unit."""
     x = np.asarray(landmarks, dtype=np.float64)
     trunk = x[..., 11, :] + x[..., 12, :] - x[..., 23, :] - x[..., 24, :]
-    return np.asarray(np.linalg.norm(trunk, axis=-1) / 2)
+    return np.asarray(np.sqrt((trunk * trunk).sum(axis=-1)) / 2)
 
 
 def mid_hip(landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

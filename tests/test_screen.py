@@ -40,6 +40,18 @@ def test_without_a_terminal_it_prints_a_line_a_second(monkeypatch: pytest.Monkey
     assert lines[0] == '1:05 of 2:30  squat  execution  4 reps  left knee -11°  "Knees out"'
 
 
+def test_it_says_when_it_would_show_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("device.screen.time.monotonic", lambda: now[0])
+    screen = Screen(BudgetConfig(), stream=io.StringIO())
+    assert screen.due
+    screen.update(At(), elapsed_s=1)
+    assert not screen.due
+    now[0] = 101.0
+    assert screen.due
+    assert not Screen(BudgetConfig(), quiet=True).due
+
+
 def test_a_section_over_its_budget_is_named() -> None:
     stream = io.StringIO()
     screen = Screen(BudgetConfig(model_ms=2.0), stream=stream)

@@ -9,7 +9,7 @@ from scripted import CATALOGUE, HZ, TICK_NS, Said, ScriptedModel, standing, tick
 from device.config import RepsConfig
 from device.exercises import EntryPose, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Repetition, SetEnded, SetStarted, Stage
-from device.runtime.sets import SetKeeper, SetMessage, _landmarks, _visible, in_entry_pose
+from device.runtime.sets import SetKeeper, SetMessage, in_entry_pose, kinds_of, seen_kinds, seen_share, trunk_lean
 from device.skeleton import N_JOINTS, NODE
 
 
@@ -174,27 +174,27 @@ def test_the_entry_pose_allows_for_a_tilted_camera(lean_deg, fits):
     entry = EntryPose((0.0, float(np.radians(25))), (("knee", 2.5, 3.2),))
     c, s = np.cos(np.radians(lean_deg)), np.sin(np.radians(lean_deg))
     leaning = standing() @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
-    assert in_entry_pose(entry, leaning, np.full(N_JOINTS, 3.0)) is fits
+    assert in_entry_pose(entry, trunk_lean(leaning), [3.0] * N_JOINTS) is fits
 
 
 def test_the_trunk_and_one_side_of_each_joint_make_the_entry_pose():
     entry = EntryPose((0.0, 0.5), (("knee", 2.5, 3.2),))
     angles = np.full(N_JOINTS, 3.0)
-    assert in_entry_pose(entry, standing(), angles)
+    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist())
     angles[6] = 1.5
-    assert in_entry_pose(entry, standing(), angles)
+    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist())
     angles[7] = 1.5
-    assert not in_entry_pose(entry, standing(), angles)
-    assert not in_entry_pose(entry, standing()[:, [1, 0, 2]], np.full(N_JOINTS, 3.0))
-    assert not in_entry_pose(entry, np.zeros((33, 3)), np.full(N_JOINTS, 3.0))
+    assert not in_entry_pose(entry, trunk_lean(standing()), angles.tolist())
+    assert not in_entry_pose(entry, trunk_lean(standing()[:, [1, 0, 2]]), [3.0] * N_JOINTS)
+    assert not in_entry_pose(entry, trunk_lean(np.zeros((33, 3))), [3.0] * N_JOINTS)
 
 
 def test_one_hidden_wrist_does_not_void_a_push_up_but_half_a_body_does() -> None:
-    push_up = _landmarks(load_exercises()["push_up"])
+    push_up = kinds_of(load_exercises()["push_up"])
     seen = np.full(33, 0.9)
     seen[[NODE["left_wrist"], NODE["right_wrist"]]] = 0.02
-    assert _visible(seen, push_up) > 0.5
-    squat = _landmarks(load_exercises()["squat"])
+    assert seen_share(seen_kinds(seen), push_up) > 0.5
+    squat = kinds_of(load_exercises()["squat"])
     seen = np.full(33, 0.9)
     seen[NODE["left_knee"] :] = 0.05
-    assert _visible(seen, squat) < 0.5
+    assert seen_share(seen_kinds(seen), squat) < 0.5

@@ -119,7 +119,8 @@ def coach_live(args: argparse.Namespace, recording: Path | None) -> int:
                 session, watch, config.signals.tick_hz, look_ns=LOOK_NS, others=kept, notifier=notifier, check=check
             )
             for now_ns in runner.run(until_ns):
-                screen.update(core.progress, elapsed_s=(now_ns - start_ns) / NS_PER_S, total_s=args.duration or 0.0)
+                if screen.due:
+                    screen.update(core.progress, elapsed_s=(now_ns - start_ns) / NS_PER_S, total_s=args.duration or 0.0)
     except KeyboardInterrupt:
         show()
         raise

@@ -6,7 +6,6 @@ give the same values, because both go through the same interpolation.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from device.config import SignalsConfig
 from device.messages import NS_PER_S, Array, ImuBatch, Pose, Tick
+from device.runtime.interpolate import Floats, Times, interpolate, interpolated, interval_mean, interval_means
 from device.skeleton import N_BANDS, N_NODES
 
 MAX_ASTRAY_NS = 10 * NS_PER_S
@@ -25,9 +25,6 @@ MAX_ASTRAY_NS = 10 * NS_PER_S
 POSES_KEPT = 256
 SAMPLES_KEPT = 2048
 """Bounds of the buffers: 17 s of poses at 15 Hz and 10 s of a band at 200 Hz, should nobody ask for ticks."""
-
-Floats = NDArray[np.float64]
-Times = NDArray[np.int64]
 
 
 class Aligned(NamedTuple):
@@ -107,17 +104,21 @@ def resample(
     if pose is not None:
         values = np.concatenate([pose.world, np.asarray(pose.visibility)[..., None]], axis=-1).astype(np.float64)
         usable = np.asarray(pose.present, dtype=np.bool_) & np.isfinite(values).all(axis=(1, 2))
-        pose_values, pose_present = _interpolate(times, pose.times_ns, values, usable, max_gap_ns)
+        pose_values, pose_present = interpolate(times, pose.times_ns, values, usable, max_gap_ns)
         _hold(pose_values, pose_present)
     smoothed, imu_present = np.zeros((count, N_BANDS, 6)), np.zeros((count, N_BANDS), dtype=np.bool_)
     for band, track in enumerate(imu):
         if track is None:
             continue
-        means, imu_present[:, band] = _interval_means(times, grid.half_ns, *track, max_gap_ns)
-        state: Floats | None = None
+        means, imu_present[:, band] = interval_means(times, grid.half_ns, *track, max_gap_ns)
         for k in range(count):
-            state = _smooth(signals.imu_smoothing, state, means[k]) if imu_present[k, band] else None
-            smoothed[k, band] = smoothed[max(k - 1, 0), band] if state is None else state
+            before = max(k - 1, 0)
+            if not imu_present[k, band]:
+                smoothed[k, band] = smoothed[before, band]
+            elif k == 0 or not imu_present[before, band]:
+                smoothed[k, band] = means[k]
+            else:
+                smoothed[k, band] = _smooth(signals.imu_smoothing, smoothed[before, band], means[k])
     return Aligned(
         pose_values[..., :3].astype(np.float32),
         pose_values[..., 3].astype(np.float32),
@@ -147,12 +148,14 @@ class Aligner:
         self._max_gap_ns = _ns(signals.max_gap_ms)
         self._now_ns = start_ns
         self._k = 0
+        self._next_ns = start_ns
+        self._patience_ns = max(self._max_wait_ns, self._max_gap_ns)
         self._poses = _Buffer((N_NODES, 4), POSES_KEPT, start_ns - MAX_ASTRAY_NS)
         self._bands = [_Buffer((6,), SAMPLES_KEPT, start_ns - MAX_ASTRAY_NS) for _ in range(N_BANDS)]
         self._packets: list[tuple[int, int] | None] = [None] * N_BANDS
         self._pose = np.zeros((N_NODES, 4))
         self._imu = np.zeros((N_BANDS, 6))
-        self._smoothed: list[Floats | None] = [None] * N_BANDS
+        self._felt: NDArray[np.bool_] = np.zeros(N_BANDS, dtype=np.bool_)
 
     def push(self, message: Pose | ImuBatch) -> None:
         """Take one message on host time. Late, repeated, broken and far-future samples are dropped and counted."""
@@ -163,8 +166,9 @@ class Aligner:
             return
         times, values = message.times_ns, np.asarray(message.values, dtype=np.float64)
         times, values = self._without_repeats(message, times, values)
-        finite = np.isfinite(values).all(axis=1)
-        if not finite.all():
+        numbers = np.isfinite(values)
+        if not numbers.all():
+            finite = numbers.all(axis=1)
             self.counters.not_finite += int((~finite).sum())
             times, values = times[finite], values[finite]
         self._append(self._bands[message.band], times, values, np.ones(len(times), dtype=np.bool_))
@@ -172,49 +176,59 @@ class Aligner:
     def ticks(self, now_ns: int) -> list[Tick]:
         """Ticks that are complete or overdue at `now_ns`, in order, each one once."""
         self._now_ns = max(self._now_ns, now_ns)
-        patience = max(self._max_wait_ns, self._max_gap_ns)
-        waited_for: list[tuple[_Buffer, int]] = []
-        for buffer, reach in [(self._poses, 0), *((b, self._grid.half_ns) for b in self._bands)]:
+        for buffer in (self._poses, *self._bands):
             if buffer.fresh:
                 buffer.fresh, buffer.delivered_ns = False, self._now_ns
-            if buffer.delivered_ns is not None and self._now_ns - buffer.delivered_ns <= patience:
-                waited_for.append((buffer, reach))
+        if self._next_ns > self._now_ns:
+            return []
+        waited_for = [
+            (buffer, reach)
+            for buffer, reach in [(self._poses, 0), *((band, self._grid.half_ns) for band in self._bands)]
+            if buffer.delivered_ns is not None and self._now_ns - buffer.delivered_ns <= self._patience_ns
+        ]
         done: list[Tick] = []
-        while (t_ns := self._grid.time_ns(self._k)) <= self._now_ns:
+        while (t_ns := self._next_ns) <= self._now_ns:
             behind = any(buffer.newest_ns < t_ns + reach for buffer, reach in waited_for)
             if (behind or not waited_for) and self._now_ns < t_ns + self._max_wait_ns:
                 break
             self.counters.overdue_ticks += behind
             done.append(self._tick(t_ns))
             self._k += 1
+            self._next_ns = self._grid.time_ns(self._k)
         return done
 
     def _tick(self, t_ns: int) -> Tick:
-        at = np.array([t_ns], dtype=np.int64)
-        half_ns = self._grid.half_ns
         self._poses.drop_before(t_ns)
-        pose, pose_present = _interpolate(at, *self._poses.content(), self._max_gap_ns)
-        if pose_present[0]:
-            self._pose = pose[0]
-        imu_present = np.zeros(N_BANDS, dtype=np.bool_)
-        for i, buffer in enumerate(self._bands):
-            buffer.drop_before(t_ns - half_ns)
-            times, values, _ = buffer.content()
-            mean = _interval_mean(t_ns, half_ns, times, values, self._max_gap_ns)
-            imu_present[i] = mean is not None
-            smoothed = _smooth(self._signals.imu_smoothing, self._smoothed[i], mean) if mean is not None else None
-            self._smoothed[i] = smoothed
-            if smoothed is not None:
-                self._imu[i] = smoothed
+        pose = interpolated(t_ns, *self._poses.content(), self._max_gap_ns)
+        if pose is not None:
+            self._pose = pose
+        imu_present = self._feel(t_ns)
         return Tick(
             t_ns=t_ns,
             seq=self._k,
             world=self._pose[:, :3].astype(np.float32),
             visibility=self._pose[:, 3].astype(np.float32),
-            pose_present=bool(pose_present[0]),
+            pose_present=pose is not None,
             imu=self._imu.astype(np.float32),
             imu_present=imu_present,
         )
+
+    def _feel(self, t_ns: int) -> NDArray[np.bool_]:
+        """Take the bands' means around `t_ns` into what is smoothed. Returns (4,), where there are any."""
+        half_ns = self._grid.half_ns
+        means = np.zeros((N_BANDS, 6))
+        present = np.zeros(N_BANDS, dtype=np.bool_)
+        for i, buffer in enumerate(self._bands):
+            buffer.drop_before(t_ns - half_ns)
+            times, values, _ = buffer.content()
+            mean = interval_mean(t_ns, half_ns, times, values, self._max_gap_ns)
+            if mean is not None:
+                means[i], present[i] = mean, True
+        means /= 2 * half_ns
+        smooth = np.where(self._felt[:, None], _smooth(self._signals.imu_smoothing, self._imu, means), means)
+        self._imu = np.where(present[:, None], smooth, self._imu)
+        self._felt = present
+        return present
 
     def _without_repeats(self, batch: ImuBatch, times: Times, values: Floats) -> tuple[Times, Floats]:
         last = self._packets[batch.band]
@@ -281,7 +295,7 @@ class _Buffer:
 
     def drop_before(self, t_ns: int) -> None:
         """Forget all samples but the last one at or before `t_ns` and those after it."""
-        older = int(np.searchsorted(self.times[self.first : self.end], t_ns, side="right"))
+        older = int(self.times[self.first : self.end].searchsorted(t_ns, side="right"))
         self.first += max(older - 1, 0)
 
     def content(self) -> tuple[Times, Floats, NDArray[np.bool_]]:
@@ -290,110 +304,9 @@ class _Buffer:
         return self.times[kept], self.values[kept], self.usable[kept]
 
 
-def _interpolate(
-    at: Times, times: Times, values: Floats, usable: NDArray[np.bool_], max_gap_ns: int
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Values at `at` (T, ...) on the line between the neighbours, and where both are usable and near each other.
-
-    Past the last sample it holds, and is present until that one is `max_gap_ns` old.
-    """
-    if len(times) == 0:
-        return np.zeros((len(at), *values.shape[1:])), np.zeros(len(at), dtype=np.bool_)
-    left, right, near = _neighbours(at, times, max_gap_ns)
-    trailing = (1,) * (values.ndim - 1)
-    share = ((at - times[left]) / np.maximum(times[right] - times[left], 1)).reshape(-1, *trailing)
-    safe = np.where(usable.reshape(-1, *trailing), values, 0.0)
-    # With one neighbour only, left is right, and the share does not count.
-    return safe[left] + share * (safe[right] - safe[left]), near & usable[left] & usable[right]
-
-
-def _interval_means(
-    at: Times, half_ns: int, times: Times, values: NDArray[np.floating[Any]], max_gap_ns: int
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Mean over `at` +- `half_ns` of the line through the samples (T, 6), and where the samples around `at` are near.
-
-    The line is held before the first sample, after the last one, and from both sides into a longer gap.
-    """
-    if len(times) == 0:
-        return np.zeros((len(at), 6)), np.zeros(len(at), dtype=np.bool_)
-    _, _, near = _neighbours(at, times, max_gap_ns)
-    times, line = _held_into_gaps(times, np.asarray(values, dtype=np.float64), max_gap_ns)
-    seconds = (times - times[0]) / NS_PER_S
-    area = np.zeros_like(line)
-    np.cumsum((line[1:] + line[:-1]) * ((seconds[1:] - seconds[:-1]) / 2)[:, None], axis=0, out=area[1:])
-
-    # The line's integral up to both ends of each interval.
-    ends = (np.stack([at - half_ns, at + half_ns]) - times[0]) / NS_PER_S
-    i = np.maximum(seconds.searchsorted(ends, side="right") - 1, 0)
-    j = np.minimum(i + 1, len(times) - 1)
-    ahead = ends - seconds[i]
-    share = np.where(i < j, np.maximum(ahead, 0.0) / np.maximum(seconds[j] - seconds[i], 1e-9), 0.0)
-    up_to = area[i] + ahead[..., None] * (line[i] + share[..., None] / 2 * (line[j] - line[i]))
-    return (up_to[1] - up_to[0]) * (NS_PER_S / (2 * half_ns)), near
-
-
-def _interval_mean(t_ns: int, half_ns: int, times: Times, values: Floats, max_gap_ns: int) -> Floats | None:
-    """`_interval_means` of one instant (6,), None where the samples around it are not near.
-
-    The mean is a sum of the samples with weights that only their times give. A handful of plain numbers are faster than the
-    same in arrays, and this is where an aligner spends its time.
-    """
-    start, end = t_ns - half_ns, t_ns + half_ns
-    used = min(int(times.searchsorted(end)) + 1, len(times))
-    if used == 0:
-        return None
-    at = times[:used].tolist()
-    after = bisect_left(at, t_ns)
-    left = after if after < used and at[after] == t_ns else max(after - 1, 0)
-    span = (t_ns if after == used else at[after]) - at[left]
-    if span > max_gap_ns or at[left] > t_ns:
-        return None
-    weights = [0.0] * used
-    weights[0] += max(min(end, at[0]) - start, 0)
-    weights[-1] += max(end - max(start, at[-1]), 0)
-    for i in range(used - 1):
-        first, last = at[i], at[i + 1]
-        u, v = max(start, first), min(end, last)
-        if u >= v:
-            continue
-        if last - first > max_gap_ns:
-            # Held from both sides up to the middle.
-            middle = (first + last) // 2
-            ahead = max(v - max(u, middle), 0)
-        else:
-            ahead = (v - u) * ((u + v) / 2 - first) / (last - first)
-        weights[i] += v - u - ahead
-        weights[i + 1] += ahead
-    return np.asarray(np.array(weights) @ values[:used]) / (2 * half_ns)
-
-
-def _neighbours(at: Times, times: Times, max_gap_ns: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Indices of the samples before and after each `at`, the same one where only that is known, and whether they are near.
-
-    They are near within `max_gap_ns` of each other; past the end, where the last sample is that near. Before the first, never.
-    """
-    last = len(times) - 1
-    after = times.searchsorted(at, side="left")
-    right = np.minimum(after, last)
-    left = np.where(times[right] == at, right, np.maximum(after - 1, 0))
-    span = np.where(after > last, at, times[right]) - times[left]
-    return left, right, (span <= max_gap_ns) & (times[left] <= at)
-
-
-def _held_into_gaps(times: Times, values: Floats, max_gap_ns: int) -> tuple[Times, Floats]:
-    """The samples, and two more in the middle of each gap that is too long, so that the line steps there."""
-    wide = (times[1:] - times[:-1] > max_gap_ns).nonzero()[0]
-    if len(wide) == 0:
-        return times, values
-    middle = (times[wide] + times[wide + 1]) // 2
-    where = np.repeat(wide + 1, 2)
-    steps = np.stack([values[wide], values[wide + 1]], axis=1).reshape(-1, values.shape[1])
-    return np.insert(times, where, np.stack([middle, middle + 1], axis=1).ravel()), np.insert(values, where, steps, axis=0)
-
-
-def _smooth(newest: float, previous: Floats | None, value: Floats) -> Floats:
-    # Eq. 10. After a gap it starts anew: what was before the gap says nothing of now.
-    return value if previous is None else newest * value + (1 - newest) * previous
+def _smooth(newest: float, previous: Floats, value: Floats) -> Floats:
+    """Eq. 10. After a gap nothing is smoothed: what was before it says nothing of now."""
+    return newest * value + (1 - newest) * previous
 
 
 def _hold(values: Floats, present: NDArray[np.bool_]) -> None:

@@ -39,11 +39,13 @@ MIN_VISIBILITY = 0.6
 MIN_LIMB_M = 0.05
 
 _LAGS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-_ORDERS = np.array(list(permutations(range(N_BANDS))))
-_FLIPS = np.array(list(product((0, 1), repeat=N_BANDS)))
-_LIMBS = np.repeat(_ORDERS, len(_FLIPS), axis=0)
-_FLIPPED = np.tile(_FLIPS, (len(_ORDERS), 1))
+_ORDERS = list(permutations(range(N_BANDS)))
+_FLIPS = list(product((False, True), repeat=N_BANDS))
+_LIMBS = np.repeat(np.array(_ORDERS), len(_FLIPS), axis=0)
+_FLIPPED = np.tile(np.array(_FLIPS, dtype=np.int64), (len(_ORDERS), 1))
 """Hypotheses: limb of each band and whether it is upside down, each (384, 4)."""
+_CELLS = (2 * np.arange(N_BANDS) + _FLIPPED).T * N_BANDS + _LIMBS.T
+"""(4, 384), where in a flat (band, flip, limb) the nats of each band under each hypothesis are."""
 
 _HEADING = np.exp(2j * np.pi * np.arange(12) / 12)
 _HEADINGS = 2 * len(_HEADING)
@@ -81,6 +83,15 @@ class Verdict:
     flip_certain: tuple[bool, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Felt:
+    """A tick, the bands that can be gone by at it (4,), and their x axes in level frames."""
+
+    tick: Tick
+    felt: NDArray[np.bool_]
+    x_axes: list[tuple[float, float, float]]
+
+
 class Assignment:
     """The test, one tick at a time; constant memory, most of the work every EVALUATION_S.
 
@@ -91,7 +102,6 @@ class Assignment:
         self._every = max(1, round(EVALUATION_S * tick_hz))
         self._span = max(1, round(SPAN_S * tick_hz))
         self._reach = round(MAX_LAG_S * tick_hz)
-        self._lags = np.rint(_LAGS * MAX_LAG_S * tick_hz).astype(np.int64)
         interval_s = self._every / tick_hz
         self._static, self._moving = interval_s / _STATIC_S, interval_s / _MOVING_S
         self._kept = float(np.exp(-interval_s / FORGETTING_S))
@@ -100,8 +110,11 @@ class Assignment:
         self._felt = np.zeros((keep, N_BANDS), dtype=np.bool_)
         self._limbs = np.zeros((keep, N_BANDS, 3))
         self._seen = np.zeros((keep, N_BANDS), dtype=np.bool_)
+        self._now = keep - 1 - self._reach
+        self._lagged = self._now + np.rint(_LAGS * MAX_LAG_S * tick_hz).astype(np.int64)
+        self._windows = self._lagged[:, None] + np.arange(-self._span, 1)
+        self._waiting: list[_Felt] = []
         self._headings = np.full((len(_LAGS), N_BANDS, N_BANDS, _HEADINGS), 1 / _HEADINGS)
-        self._ticks = 0
         self._prior = _prior(expected, (False,) * N_BANDS)
         self._scores = np.tile(self._prior, (len(_LAGS), 1))
 
@@ -109,56 +122,77 @@ class Assignment:
         """From now on take `limbs` and `flipped` for what is to be expected; what was found before stays."""
         self._prior = _prior(limbs, flipped)
 
-    def step(self, tick: Tick, rotations: Floats, started: NDArray[np.bool_]) -> bool:
-        """Next tick. `rotations` (4, 3, 3) of the bands in level frames; `started` (4,): those with a new heading.
+    def step(self, tick: Tick, felt: NDArray[np.bool_], x_axes: list[tuple[float, float, float]]) -> bool:
+        """Next tick. `felt` (4,): bands whose attitude can be gone by, and goes on from the last tick; `x_axes` of the bands in
+        level frames.
 
         Returns whether the scores changed.
         """
-        for history in (self._axes, self._felt, self._limbs, self._seen):
-            history[:-1] = history[1:]
-        limb = np.asarray(tick.world[_FAR], dtype=np.float64) - tick.world[_NEAR]
-        length = np.sqrt((limb * limb).sum(-1))
-        self._limbs[-1] = limb / np.maximum(length, MIN_LIMB_M)[:, None]
-        visible = np.minimum(tick.visibility[_FAR], tick.visibility[_NEAR]) > MIN_VISIBILITY
-        self._seen[-1] = tick.pose_present & visible & (length > MIN_LIMB_M)
-        self._axes[-1] = rotations[:, :, 0]
-        self._felt[-1] = tick.imu_present & ~started
-        if started.any():
-            self._headings[:, started] = 1 / _HEADINGS
-        self._ticks += 1
-        if self._ticks % self._every:
+        self._waiting.append(_Felt(tick, felt, x_axes))
+        if len(self._waiting) < self._every:
             return False
+        self._take(self._waiting)
+        self._waiting = []
         self._evaluate()
         return True
+
+    @property
+    def seen(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """Directions (4, 3) of the limbs at the newest tick that was evaluated, and which of them were seen (4,)."""
+        return self._limbs[-1], self._seen[-1]
+
+    def forget_headings(self, bands: NDArray[np.bool_]) -> None:
+        """The level frames of `bands` (4,) are other ones from now on."""
+        self._headings[:, bands] = 1 / _HEADINGS
 
     def verdict(self) -> Verdict:
         """What is likeliest now, and what of it is certain."""
         scores = self._scores.max(0)
-        best = int(scores.argmax())
-        limbs, flipped = _LIMBS[best], _FLIPPED[best]
-        beaten = scores[best] - MARGIN
-        certain = [bool(scores[_LIMBS[:, b] != limbs[b]].max() < beaten) for b in range(N_BANDS)]
-        flip_certain = [bool(scores[_FLIPPED[:, b] != flipped[b]].max() < beaten) for b in range(N_BANDS)]
-        return Verdict(tuple(limbs.tolist()), tuple((flipped > 0).tolist()), tuple(certain), tuple(flip_certain))
+        order, flip = divmod(int(scores.argmax()), len(_FLIPS))
+        limbs, flipped = _ORDERS[order], _FLIPS[flip]
+        beaten = float(scores.max()) - MARGIN
+        by_order, by_flip = (scores.reshape(len(_ORDERS), len(_FLIPS)).max(axis).tolist() for axis in (1, 0))
+        orders = [one for one, nats in zip(_ORDERS, by_order, strict=True) if nats >= beaten]
+        flips = [one for one, nats in zip(_FLIPS, by_flip, strict=True) if nats >= beaten]
+        return Verdict(
+            limbs,
+            flipped,
+            tuple(all(one[b] == limbs[b] for one in orders) for b in range(N_BANDS)),
+            tuple(all(one[b] == flipped[b] for one in flips) for b in range(N_BANDS)),
+        )
+
+    def _take(self, newest: list[_Felt]) -> None:
+        """Put the ticks since the last evaluation into the history."""
+        n = len(newest)
+        for history in (self._axes, self._felt, self._limbs, self._seen):
+            history[:-n] = history[n:].copy()
+        world = np.array([one.tick.world for one in newest], dtype=np.float64)
+        visibility = np.array([one.tick.visibility for one in newest])
+        limb = world[:, _FAR] - world[:, _NEAR]
+        length = np.sqrt((limb * limb).sum(-1))
+        self._limbs[-n:] = limb / np.maximum(length, MIN_LIMB_M)[..., None]
+        visible = np.minimum(visibility[:, _FAR], visibility[:, _NEAR]) > MIN_VISIBILITY
+        present = np.array([[one.tick.pose_present] for one in newest])
+        self._seen[-n:] = present & visible & (length > MIN_LIMB_M)
+        self._axes[-n:] = [one.x_axes for one in newest]
+        self._felt[-n:] = [one.felt for one in newest]
 
     def _evaluate(self) -> None:
-        now = len(self._limbs) - 1 - self._reach
-        then = now - self._span
-        seen = self._seen[then : now + 1].all(0)
-        lagged = now + self._lags
-        felt = np.stack([self._felt[i - self._span : i + 1].all(0) for i in lagged])
-        comparable = felt[:, :, None] & seen
+        seen = self._seen[self._now - self._span : self._now + 1].all(0)
+        comparable = self._felt[self._windows].all(1)[:, :, None] & seen
         if comparable.any():
-            gained = self._inclinations(lagged, now) + self._swings(lagged, now, comparable)[:, :, None]
-            gained = np.where(comparable[:, :, None], gained, 0.0)
-            self._scores += gained[:, np.arange(N_BANDS), _FLIPPED, _LIMBS].sum(-1)
+            gained = self._inclinations() + self._swings(comparable)[:, :, None]
+            gained = np.where(comparable[:, :, None], gained, 0.0).reshape(len(_LAGS), -1)
+            for cells in _CELLS:
+                self._scores += gained.take(cells, axis=1)
         # The lead over each rival fades towards what was expected, and none is longer than MOST.
         self._scores = self._prior + (self._scores - self._prior) * self._kept
         self._scores -= self._scores.max()
         np.maximum(self._scores, -MOST, out=self._scores)
 
-    def _inclinations(self, lagged: NDArray[np.int64], now: int) -> Floats:
+    def _inclinations(self) -> Floats:
         """Nats (lag, band, flip, limb) from the inclination and its change."""
+        now, lagged = self._now, self._lagged
         then = now - self._span
         up = -self._limbs[now, :, 1]
         up_change = up + self._limbs[then, :, 1]
@@ -168,16 +202,17 @@ class Assignment:
         band_change = (band - self._axes[lagged - self._span, :, 2])[:, :, None, None] * sign
         level = np.sqrt(1 - np.minimum(np.minimum(band_up**2, up**2), 1.0))
         excess = np.maximum(np.abs(band_up - up) - _BIAS, 0.0)
-        static = _nats(excess / (_INCLINATION[0] + _INCLINATION[1] * level))
+        static = _nats((excess / (_INCLINATION[0] + _INCLINATION[1] * level)) ** 2)
         change = np.maximum(np.abs(band_change), np.abs(up_change))
-        moving = _nats((band_change - up_change) / (_CHANGE[0] + _CHANGE[1] * change))
+        moving = _nats(((band_change - up_change) / (_CHANGE[0] + _CHANGE[1] * change)) ** 2)
         return np.asarray(self._static * static + self._moving * moving)
 
-    def _swings(self, lagged: NDArray[np.int64], now: int, comparable: NDArray[np.bool_]) -> Floats:
+    def _swings(self, comparable: NDArray[np.bool_]) -> Floats:
         """Nats (lag, band, limb) from the level part of the change of direction; learns the headings.
 
         A band that is upside down has another heading, that's all.
         """
+        now, lagged = self._now, self._lagged
         swing = (self._limbs[now] - self._limbs[now - self._span])[:, [0, 2]]
         moved = self._axes[lagged] - self._axes[lagged - self._span]
         swung = (moved[..., 0] + 1j * moved[..., 1])[..., None]
@@ -188,16 +223,16 @@ class Assignment:
         size = np.maximum(np.abs(band[..., :1]), np.hypot(*swing.T)[:, None])
         across = (swing[:, :1] - band.real) / (_ACROSS[0] + _ACROSS[1] * size)
         away = (swing[:, 1:] - _DEPTH_GAIN * band.imag) / (_AWAY[0] + _AWAY[1] * size)
-        likelihood = np.exp(self._moving * _nats(np.hypot(across, away)))
+        likelihood = np.exp(self._moving * _nats(across * across + away * away))
         posterior = self._headings * np.where(comparable[..., None], likelihood, 1.0)
         predicted = posterior.sum(-1, keepdims=True)
         self._headings = (1 - _HEADING_MIX) * posterior / predicted + _HEADING_MIX / _HEADINGS
         return np.asarray(np.log(predicted[..., 0]))
 
 
-def _nats(deviation: Floats) -> Floats:
-    """Log likelihood ratio of a residual in standard deviations, bounded on both sides."""
-    return np.asarray(np.maximum(_MATCH - 0.5 * deviation**2, _MISMATCH))
+def _nats(squared: Floats) -> Floats:
+    """Log likelihood ratio of a residual, squared, in standard deviations, bounded on both sides."""
+    return np.asarray(np.maximum(_MATCH - 0.5 * squared, _MISMATCH))
 
 
 def _prior(limbs: tuple[int, ...], flipped: tuple[bool, ...]) -> Floats:

@@ -55,6 +55,8 @@ from device.voice import Prompts, load_prompts
 _SURE = 0.5
 _RESTING = 0.5
 _VARIANT_PHASE = 0.25
+_NO_DEVIATIONS: NDArray[np.float64] = np.full(N_JOINTS, np.nan)
+_NO_DEVIATIONS.flags.writeable = False
 
 
 class Stepping(Protocol):
@@ -150,7 +152,7 @@ class Core:
         self._phase = 0.0
         self._last_cue: Cue | None = None
         self.last_tick: Tick | None = None
-        self.deviations: NDArray[np.float64] = np.full(N_JOINTS, np.nan)
+        self.deviations = _NO_DEVIATIONS
         model.reset()
 
     @property
@@ -287,7 +289,7 @@ class Core:
 
         Ticks of rest, and those whose phase jumps, are left out: their phase means nothing.
         """
-        self.deviations = np.full(N_JOINTS, np.nan)
+        self.deviations = _NO_DEVIATIONS
         if not self._finder.moving and move is Move.STILL:
             self._samples = [s for s in self._samples if s.t_ns > self._finder.start_ns]
         if estimate.stage[Stage.REST] > _RESTING or not self._finder.steady:

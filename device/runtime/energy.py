@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,9 +79,10 @@ class EnergyMeter:
         return Energy(energy, self._lambda * change + (1 - self._lambda) * acceleration)
 
     def _motion(self, world: NDArray[np.floating[Any]]) -> tuple[float, float]:
-        torso = float(torso_length(world))
+        points = np.asarray(world, dtype=np.float64)
+        torso = float(torso_length(points))
         self._torso = torso if self._torso == 0 else self._torso + _TORSO_SMOOTHING * (torso - self._torso)
-        position = (np.asarray(world, dtype=np.float64) - mid_hip(world)) / max(self._torso, 1e-3)
+        position = (points - mid_hip(points)) / max(self._torso, 1e-3)
         if self._position is None:
             self._position = position
             self._centre_velocity = np.zeros(3)
@@ -88,7 +90,8 @@ class EnergyMeter:
         smooth = self._position + _SMOOTHING * (position - self._position)
         velocity = (smooth - self._position) * self._hz
         centre_velocity = self._weights @ velocity
-        acceleration = float(np.linalg.norm(centre_velocity - self._centre_velocity)) * self._hz
+        change = centre_velocity - self._centre_velocity
+        acceleration = math.sqrt(change @ change) * self._hz
         self._position = smooth
         self._centre_velocity = centre_velocity
         return float((velocity * velocity).sum()), acceleration

@@ -10,9 +10,6 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from device.exercises import BandCue, Exercise
 from device.messages import NS_PER_S, ImuBatch
 from device.skeleton import BANDS, N_BANDS
@@ -29,6 +26,7 @@ STALE_NS = 300_000_000
 """A sample this old when it arrives is left alone: a correction that late is felt in another part of the movement."""
 KEPT = 64
 """Batches that wait for `judge`, should nobody call it."""
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class _Limb:
     rate: float = math.nan
     twist: float = math.nan
     power: float = 0.0
-    over: frozenset[str] = frozenset()
+    over: frozenset[str] = _NOTHING
 
 
 class FastPath:
@@ -80,7 +78,7 @@ class FastPath:
         rules = exercise.band_cues if exercise is not None else ()
         while self._waiting:
             batch = self._waiting.popleft()
-            shown += self._follow(batch, [rule for rule in rules if _is_on(rule, batch.band) and rule.measure != "asymmetry"])
+            shown += self._follow(batch, [rule for rule in rules if rule.measure != "asymmetry" and _is_on(rule, batch.band)])
         shown += [found for rule in rules if rule.measure == "asymmetry" for found in self._compare(rule)]
         return [one for one in shown if now_ns - one.t_ns <= STALE_NS]
 
@@ -90,26 +88,33 @@ class FastPath:
             # Of NaN no comparison is true.
             limb.rate = limb.twist = math.nan
         limb.session, limb.seq = batch.session, batch.seq + len(batch.times_ns)
-        turning = np.asarray(batch.values[:, 3:], dtype=np.float64)
-        rates: NDArray[np.float64] = np.linalg.norm(turning, axis=1)
         shown: list[Shown] = []
-        for t_ns, rate, along in zip(batch.times_ns.tolist(), rates.tolist(), turning[:, 0].tolist(), strict=True):
+        # Some 400 samples a second, most of them without a rule: plain numbers are the quickest.
+        for t_ns, (_, _, _, x, y, z) in zip(batch.times_ns.tolist(), batch.values.tolist(), strict=True):
+            rate = math.sqrt(x * x + y * y + z * z)
             if not math.isfinite(rate):
                 limb.rate = limb.twist = math.nan
                 continue
             if t_ns <= limb.t_ns:
                 continue
-            twist = abs(along)
-            before, now = {"rate": limb.rate, "twist": limb.twist}, {"rate": rate, "twist": twist}
-            over = [rule for rule in rules if now[rule.measure] > rule.limit and before[rule.measure] > NEAR * rule.limit]
-            shown += [
-                Shown(rule, batch.band, t_ns, now[rule.measure] / rule.limit) for rule in over if rule.error not in limb.over
-            ]
-            limb.over = frozenset(rule.error for rule in over)
+            twist = abs(x)
+            if rules:
+                shown += self._passed(batch.band, t_ns, rules, rate, twist)
+            else:
+                limb.over = _NOTHING
             share = 1 - math.exp(-(t_ns - limb.t_ns) / NS_PER_S / ENVELOPE_S)
             limb.power += share * (rate * rate - limb.power)
             limb.t_ns, limb.rate, limb.twist = t_ns, rate, twist
         return shown
+
+    def _passed(self, band: int, t_ns: int, rules: list[BandCue], rate: float, twist: float) -> list[Shown]:
+        """What the sample at `t_ns` shows for the first time."""
+        limb = self._limbs[band]
+        before, now = {"rate": limb.rate, "twist": limb.twist}, {"rate": rate, "twist": twist}
+        over = [rule for rule in rules if now[rule.measure] > rule.limit and before[rule.measure] > NEAR * rule.limit]
+        first = [rule for rule in over if rule.error not in limb.over]
+        limb.over = frozenset(rule.error for rule in over)
+        return [Shown(rule, band, t_ns, now[rule.measure] / rule.limit) for rule in first]
 
     def _compare(self, rule: BandCue) -> list[Shown]:
         """The slower limb of two that differ too much, once it has lasted."""

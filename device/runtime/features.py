@@ -24,6 +24,9 @@ SKELETON_CHANNELS = 11
 INERTIAL_CHANNELS = 8
 """u (6), z, present."""
 
+_HERE = np.ones(1, dtype=np.bool_)
+_ZERO = np.zeros(1)
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureConstants:
@@ -128,21 +131,16 @@ class FeatureExtractor:
             p = (points - mid_hip(points)) / max(self._torso, self.constants.min_torso_m)
             v = None if self._p is None else p - self._p
             a = None if v is None or self._v is None else v - self._v
-            zero = np.zeros_like(p)
             visibility = np.asarray(tick.visibility, dtype=np.float64)
-            _fill_skeleton(
-                self.constants,
-                skeleton,
-                p,
-                zero if v is None else v,
-                zero if a is None else a,
-                visibility,
-                np.ones(1, dtype=np.bool_),
-            )
+            _fill_skeleton(self.constants, skeleton, p, _or_zero(v), _or_zero(a), visibility, _HERE)
             self._p, self._v = p, v
         else:
             self._p = self._v = None
         return skeleton.astype(np.float32), _inertial(self.constants, tick.imu, tick.imu_present)
+
+
+def _or_zero(difference: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    return _ZERO if difference is None else difference
 
 
 def _torso_weight(constants: FeatureConstants, seen: int) -> float:
@@ -176,15 +174,23 @@ def _fill_skeleton(
     out[..., 0:3] = p
     out[..., 3:6] = v * per_second
     out[..., 6:9] = a * (constants.alpha * per_second * constants.tick_hz)
-    np.clip(out, -constants.limit, constants.limit, out=out)
-    out[..., 9] = np.clip(np.nan_to_num(visibility), 0.0, 1.0) * present
+    _limit(constants, out)
+    # Of a number and NaN, fmax takes the number.
+    out[..., 9] = np.minimum(np.fmax(visibility, 0.0), 1.0) * present
     out[..., 10] = present
+
+
+def _limit(constants: FeatureConstants, out: NDArray[np.float64]) -> None:
+    # On so few numbers np.clip spends its time on finding out what they are.
+    np.minimum(out, constants.limit, out=out)
+    np.maximum(out, -constants.limit, out=out)
 
 
 def _inertial(constants: FeatureConstants, imu: NDArray[np.floating[Any]], imu_present: NDArray[np.bool_]) -> Array:
     signal = np.asarray(imu, dtype=np.float64)
     present = np.asarray(imu_present, dtype=np.bool_) & np.isfinite(signal).all(axis=-1)
-    signal = np.where(present[..., None], signal, 0.0)
+    if not present.all():
+        signal = np.where(present[..., None], signal, 0.0)
     out = np.empty((*signal.shape[:-2], N_BANDS, INERTIAL_CHANNELS))
     out[..., 0:3] = signal[..., 0:3] / constants.force_scale
     out[..., 3:6] = signal[..., 3:6] / constants.rate_scale
@@ -192,6 +198,6 @@ def _inertial(constants: FeatureConstants, imu: NDArray[np.floating[Any]], imu_p
     force = np.sqrt(squared[..., 0:3].sum(axis=-1))
     rate = np.sqrt(squared[..., 3:6].sum(axis=-1))
     out[..., 6] = constants.gamma * force / constants.force_typical + (1 - constants.gamma) * rate / constants.rate_typical
-    np.clip(out[..., :7], -constants.limit, constants.limit, out=out[..., :7])
+    _limit(constants, out[..., :7])
     out[..., 7] = present
     return out.astype(np.float32)

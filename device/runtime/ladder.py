@@ -70,6 +70,9 @@ class Ladder:
         self._budgets_ns[_TICK] = round(1e6 * budget.voice_ms)
         self._lowest = len(RUNGS) - (1 if without_camera else 2)
         self._taken: dict[str, deque[int]] = {}
+        self._looked = False
+        self._late: str | None = None
+        self._tight = False
         self._settled_ns: int | None = None
         self._no_room_ns: int | None = None
         self._climbed_ns: int | None = None
@@ -94,13 +97,15 @@ class Ladder:
         """Something was started anew: what is timed in the next seconds says nothing."""
         self._settled_ns = self._no_room_ns = now_ns + SETTLE_NS
         self._taken.clear()
+        self._looked = False
 
     def step(self, now_ns: int) -> Degraded | None:
         """Time is `now_ns`. Returns a change of rung, if it is time for one."""
-        late = self._too_slow()
+        self._look()
+        late = self._late
         if late is not None and self.level < (self._lowest if late == _TICK else min(SKIPS, self._lowest)):
             return self._down(now_ns, late)
-        if self._no_room_ns is None or self._is_tight():
+        if self._no_room_ns is None or self._tight:
             self._no_room_ns = now_ns
         if self.level and now_ns - self._no_room_ns >= self._hold_ns:
             return self._up(now_ns)
@@ -116,7 +121,13 @@ class Ladder:
         ]
         return {"level": self.level, "rung": self.rung.name, "changes": changes}
 
+    def _look(self) -> None:
+        """Look at what was taken, unless nothing came since: the live loop asks three times as often as there are ticks."""
+        if not self._looked:
+            self._late, self._tight, self._looked = self._too_slow(), self._is_tight(), True
+
     def _take(self, section: str, took_ns: int) -> None:
+        self._looked = False
         self._taken.setdefault(section, deque(maxlen=WINDOW)).append(took_ns)
 
     def _over(self, section: str, share: float) -> list[int]:

@@ -35,6 +35,9 @@ JOINT_SLACK = math.radians(10)
 """Slack of the entry pose's joints, for the model's error."""
 
 _TRUNK = [NODE[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
+_KINDS = tuple(joint.name.removeprefix("left_") for joint in JOINTS[::2])
+_SIDES = {kind: (JOINT[f"left_{kind}"], JOINT[f"right_{kind}"]) for kind in _KINDS}
+_LANDMARKS = np.array([[(JOINTS[i].a, JOINTS[i].b, JOINTS[i].c) for i in _SIDES[kind]] for kind in _KINDS])
 _ENTER, _LEAVE = 0.6, 0.4
 _TIME_CONSTANT_S = 0.35
 _GLITCH_NS = NS_PER_S
@@ -75,14 +78,14 @@ class SetKeeper:
         self._names = tuple(by_class.get(name, NONE) for name in classes)
         self._exercises = {name: exercises[name] for name in self._names if name != NONE}
         self._order = (*self._exercises, NONE)
-        self._columns = np.array([self._order.index(name) for name in self._names])
-        self._landmarks = {name: _landmarks(exercise) for name, exercise in self._exercises.items()}
-        self._smooth = np.zeros(len(self._order))
-        self._smooth[-1] = 1.0
-        self._sums = np.zeros(len(self._order))
+        self._columns = [self._order.index(name) for name in self._names]
+        self._kinds = {name: kinds_of(exercise) for name, exercise in self._exercises.items()}
+        # Half a dozen plain numbers are faster than the same in an array.
+        self._smooth = [0.0] * len(self._exercises) + [1.0]
+        self._sums = [0.0] * len(self._order)
         self._ticks = 0
         self._seen = 0
-        self._visibility = dict.fromkeys(self._exercises, 0.0)
+        self._visibility = [0.0] * len(_KINDS)
         self._entry_ns = dict.fromkeys(self._exercises, -_ENTRY_NS - 1)
         self._entered: frozenset[str] = frozenset()
         self._current = NONE
@@ -110,31 +113,32 @@ class SetKeeper:
 
     def confidence(self, exercise: str) -> float:
         """Smoothed probability (0.35 s) of an exercise."""
-        return float(self._smooth[self._order.index(exercise)]) if exercise in self._order else 0.0
+        return self._smooth[self._order.index(exercise)] if exercise in self._order else 0.0
 
     def step(self, tick: Tick, estimate: Estimate, entering: bool) -> None:
         """Next tick. `entering`: the body is, by its phase, still near the entry pose."""
-        now = np.bincount(self._columns, weights=np.asarray(estimate.exercise, dtype=np.float64), minlength=len(self._order))
-        self._smooth = self._smooth + self._weight * (now - self._smooth)
-        self._sums = self._sums + now
+        now = [0.0] * len(self._order)
+        for column, probability in zip(self._columns, estimate.exercise.tolist(), strict=True):
+            now[column] += probability
+        self._smooth = [before + self._weight * (newest - before) for before, newest in zip(self._smooth, now, strict=True)]
+        self._sums = [total + newest for total, newest in zip(self._sums, now, strict=True)]
         self._ticks += 1
         if tick.pose_present:
             self._seen += 1
-            for name, landmarks in self._landmarks.items():
-                self._visibility[name] += _visible(tick.visibility, landmarks)
+            self._visibility = [total + seen for total, seen in zip(self._visibility, seen_kinds(tick.visibility), strict=True)]
         if entering:
             self._watch_entry(tick, estimate)
         self._decide(tick.t_ns)
 
     def begin(self) -> None:
         """A repetition's excursion begins (or what was counted since then is void)."""
-        self._sums = np.zeros(len(self._order))
+        self._sums = [0.0] * len(self._order)
         self._ticks = self._seen = 0
-        self._visibility = dict.fromkeys(self._exercises, 0.0)
+        self._visibility = [0.0] * len(_KINDS)
 
     def complete(self, start_ns: int, end_ns: int, measure: Measure) -> list[SetMessage]:
         """A repetition is done. Returns what it opens, counts and closes, in order."""
-        mean = self._sums / max(self._ticks, 1)
+        mean = [total / max(self._ticks, 1) for total in self._sums]
         name, confidence = self._belongs(mean)
         if name == NONE or not self._is_visible(name):
             return []
@@ -167,7 +171,7 @@ class SetKeeper:
         return [*messages, *self._end_set()]
 
     def _decide(self, t_ns: int) -> None:
-        best = int(np.argmax(self._smooth))
+        best = _largest(self._smooth)
         name = self._order[best] if self._smooth[best] >= _ENTER else NONE
         if self._current == NONE or name == self._current:
             self._current, self._strange_since = name, None
@@ -181,19 +185,20 @@ class SetKeeper:
             self._current, self._strange_since = name, None
 
     def _watch_entry(self, tick: Tick, estimate: Estimate) -> None:
+        lean, angles = trunk_lean(tick.world), estimate.angles.tolist()
         for name, exercise in self._exercises.items():
-            if not tick.pose_present or in_entry_pose(exercise.entry, tick.world, estimate.angles):
+            if not tick.pose_present or in_entry_pose(exercise.entry, lean, angles):
                 self._entry_ns[name] = tick.t_ns
         self._entered = frozenset(name for name, t in self._entry_ns.items() if tick.t_ns - t <= _ENTRY_NS)
 
-    def _belongs(self, mean: NDArray[np.float64]) -> tuple[str, float]:
-        best = int(np.argmax(mean))
+    def _belongs(self, mean: list[float]) -> tuple[str, float]:
+        best = _largest(mean)
         if self._set != NONE and mean[best] < (NOTHING if self._order[best] == NONE else OTHER):
-            return self._set, float(mean[self._order.index(self._set)])
+            return self._set, mean[self._order.index(self._set)]
         if self._set == NONE:
-            best = int(np.argmax(mean[:-1])) if len(mean) > 1 else best
-            return (self._order[best], float(mean[best])) if mean[best] >= DOUBTFUL else (NONE, 0.0)
-        return self._order[best], float(mean[best])
+            best = _largest(mean[:-1]) if len(mean) > 1 else best
+            return (self._order[best], mean[best]) if mean[best] >= DOUBTFUL else (NONE, 0.0)
+        return self._order[best], mean[best]
 
     def _confirms(self, pending: _Done, done: _Done) -> bool:
         pause_ns = done.start_ns - pending.end_ns
@@ -204,7 +209,7 @@ class SetKeeper:
         return done.confidence >= CONFIDENT and pause_ns <= _DIRECTLY_NS
 
     def _is_visible(self, name: str) -> bool:
-        return self._seen == 0 or self._visibility[name] / self._seen >= self._min_visibility
+        return self._seen == 0 or seen_share(self._visibility, self._kinds[name]) / self._seen >= self._min_visibility
 
     def _open_set(self, first: _Done) -> SetStarted:
         self._set = first.exercise
@@ -233,33 +238,46 @@ class SetKeeper:
         return messages
 
 
-def in_entry_pose(entry: EntryPose, world: NDArray[np.floating[Any]], angles: NDArray[np.floating[Any]]) -> bool:
-    """Whether the trunk's angle from vertical and each joint (on at least one side) are in range, with some slack.
-
-    `world`: (33, 3) m, y down. `angles`: (12,) rad.
-    """
+def trunk_lean(world: NDArray[np.floating[Any]]) -> float:
+    """The trunk's angle from vertical, rad; NaN where there is no trunk. `world`: (33, 3) m, y down."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz), (dx, dy, dz) = world[_TRUNK].tolist()
     x, y, z = ax + bx - cx - dx, ay + by - cy - dy, az + bz - cz - dz
     length = math.sqrt(x * x + y * y + z * z)
-    if not length > 1e-6:
-        return False
-    lean = math.acos(max(-1.0, min(1.0, -y / length)))
+    return math.acos(max(-1.0, min(1.0, -y / length))) if length > 1e-6 else math.nan
+
+
+def in_entry_pose(entry: EntryPose, lean: float, angles: Sequence[float]) -> bool:
+    """Whether the trunk's angle from vertical and each joint (on at least one side) are in range, with some slack.
+
+    `lean`: `trunk_lean`. `angles`: (12,) rad.
+    """
     if not entry.trunk[0] - TRUNK_SLACK <= lean <= entry.trunk[1] + TRUNK_SLACK:
         return False
-    return all(
-        any(low - JOINT_SLACK <= angles[JOINT[f"{side}_{kind}"]] <= high + JOINT_SLACK for side in ("left", "right"))
-        for kind, low, high in entry.joints
-    )
+    for kind, low, high in entry.joints:
+        left, right = _SIDES[kind]
+        lowest, highest = low - JOINT_SLACK, high + JOINT_SLACK
+        if not (lowest <= angles[left] <= highest or lowest <= angles[right] <= highest):
+            return False
+    return True
 
 
-def _landmarks(exercise: Exercise) -> NDArray[np.int64]:
-    """(K, 2, 3) landmarks of the exercise's joint kinds, left and right."""
+def kinds_of(exercise: Exercise) -> list[int]:
+    """Kinds of the exercise's joints, each once, as `seen_kinds` orders them."""
     kinds = sorted({name.removeprefix("left_").removeprefix("right_") for name in exercise.joints})
-    joints = [[JOINTS[JOINT[f"{side}_{kind}"]] for side in ("left", "right")] for kind in kinds]
-    return np.array([[(j.a, j.b, j.c) for j in pair] for pair in joints], dtype=np.int64).reshape(len(kinds), 2, 3)
+    return [_KINDS.index(kind) for kind in kinds]
 
 
-def _visible(visibility: NDArray[np.floating[Any]], landmarks: NDArray[np.int64]) -> float:
-    """Mean over the joint kinds of the better side's worst landmark: one hidden wrist does not void a push-up, but with the
-    legs out of the picture nothing of a squat is left."""
-    return sum(visibility[landmarks].min(axis=2).max(axis=1).tolist()) / len(landmarks) if len(landmarks) else 1.0
+def seen_kinds(visibility: NDArray[np.floating[Any]]) -> list[float]:
+    """How well each kind of joint is seen: the worst landmark of its better side. `visibility`: (33,)."""
+    seen: list[float] = visibility[_LANDMARKS].min(axis=2).max(axis=1).tolist()
+    return seen
+
+
+def seen_share(seen: list[float], kinds: list[int]) -> float:
+    """Mean over `kinds`: one hidden wrist does not void a push-up, but with the legs out of the picture nothing of a squat is
+    left."""
+    return sum(seen[kind] for kind in kinds) / len(kinds) if kinds else 1.0
+
+
+def _largest(values: list[float]) -> int:
+    return values.index(max(values))

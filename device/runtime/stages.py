@@ -29,7 +29,7 @@ class StageTracker:
         self._tick_ns = round(NS_PER_S / tick_hz)
         self._peaks: deque[tuple[int, float]] = deque(maxlen=16)
         self._finder = PeakFinder(tick_hz)
-        self._probabilities: NDArray[np.float64] | None = None
+        self._probabilities: list[float] | None = None
         self._score = 0.0
         self._candidate = Stage.REST
         self._candidate_ns = 0
@@ -47,11 +47,10 @@ class StageTracker:
         return self._confirm(t_ns)
 
     def _follow(self, t_ns: int, probabilities: NDArray[np.floating[Any]]) -> bool:
-        now = np.asarray(probabilities, dtype=np.float64)
-        if self._probabilities is None:
-            self._probabilities = now
-        smooth = self._probabilities = self._probabilities + _SMOOTHING * (now - self._probabilities)
-        best = Stage(int(np.argmax(smooth)))
+        now: list[float] = probabilities.tolist()
+        before = now if self._probabilities is None else self._probabilities
+        smooth = self._probabilities = [old + _SMOOTHING * (new - old) for old, new in zip(before, now, strict=True)]
+        best = Stage(smooth.index(max(smooth)))
         if best == self.stage or smooth[best] < smooth[self.stage] + _MARGIN:
             self._candidate_ticks = 0
             return False

@@ -8,17 +8,21 @@ need the hand's landmarks, which are coarse, and so is the result.
 
 from __future__ import annotations
 
+import cmath
 import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from device.messages import Tick
+from device.messages import Array
 from device.skeleton import BANDS, N_BANDS, NODE
 
 Floats = NDArray[np.float64]
-Complexes = NDArray[np.complex128]
+Vector = list[float]
+"""x, y, z."""
 
 FORGETTING_S = 12.0
 SETTLED_S = 4.0
@@ -27,9 +31,6 @@ INDEPENDENT_S = 0.6
 SPAN_S = 0.2
 MIN_SLANT, MIN_CHANGE = 0.35, 0.1
 """Sine of the limb's slant, and change of its direction in SPAN_S, from which on they show the strap."""
-MIN_VISIBILITY = 0.6
-MIN_LIMB_M = 0.05
-
 MIN_COHERENCE = 0.75
 
 SYSTEMATIC_RAD = (math.radians(50.0), math.radians(50.0), math.radians(26.0), math.radians(26.0))
@@ -37,12 +38,11 @@ SYSTEMATIC_RAD = (math.radians(50.0), math.radians(50.0), math.radians(26.0), ma
 POSTURE_RAD = (math.radians(45.0), math.radians(45.0), math.radians(15.0), math.radians(15.0))
 """The part of it that changes with the posture, and so passes for a slip."""
 
-_SIDE = np.array([1.0, -1.0, 1.0, -1.0])
+_SIDE = (1.0, -1.0, 1.0, -1.0)
 _NEAR = [NODE[name] for name in ("left_elbow", "right_elbow", "left_knee", "right_knee")]
 _FAR = [NODE[name] for name in BANDS]
 _INDEX, _PINKY = [NODE["left_index"], NODE["right_index"]], [NODE["left_pinky"], NODE["right_pinky"]]
-_HIPS, _LEFT_HIP, _RIGHT_HIP = [NODE["left_hip"], NODE["right_hip"]], NODE["left_hip"], NODE["right_hip"]
-_YZX, _ZXY = [1, 2, 0], [2, 0, 1]
+_LEFT_HIP, _RIGHT_HIP = NODE["left_hip"], NODE["right_hip"]
 _STRAIGHT_KNEE = 0.3
 """Sine of the knee's bend at which its hinge counts as much as the line through the hips."""
 
@@ -62,88 +62,120 @@ class Straps:
     """Angles of the four straps, looked at `rate_hz` times a second; constant memory."""
 
     def __init__(self, rate_hz: float) -> None:
-        self._dt = 1.0 / rate_hz
-        self._span = max(1, round(SPAN_S * rate_hz))
-        self._kept = math.exp(-self._dt / FORGETTING_S)
-        self._directions = np.zeros((self._span + 1, N_BANDS, 3))
-        self._axes = np.zeros((self._span + 1, N_BANDS, 3))
-        self._usable = np.zeros((self._span + 1, N_BANDS), dtype=np.bool_)
-        self._product: Complexes = np.zeros(N_BANDS, dtype=np.complex128)
-        self._seen_power = np.zeros(N_BANDS)
-        self._felt_power = np.zeros(N_BANDS)
-        self._seconds = np.zeros(N_BANDS)
+        self._straps = [_Strap(1.0 / rate_hz, max(1, round(SPAN_S * rate_hz))) for _ in range(N_BANDS)]
 
     def forget(self, band: int) -> None:
         """Begin anew with `band`."""
-        self._product[band] = 0.0
-        self._seen_power[band] = self._felt_power[band] = self._seconds[band] = 0.0
-        self._usable[:, band] = False
+        self._straps[band].forget()
 
-    def step(self, tick: Tick, rotations: Floats, started: NDArray[np.bool_], limbs: tuple[int, ...], upright: Floats) -> None:
-        """Next look. `rotations` (4, 3, 3) of the bands in level frames; `started` (4,): those with a new heading since the
-        last; `limbs`: where each band is; `upright` (4,): -1 for a band that is upside down, else 1."""
-        world = np.asarray(tick.world, dtype=np.float64)
-        worn = list(limbs)
-        limb = (world[_FAR] - world[_NEAR])[worn]
-        length = np.sqrt((limb * limb).sum(-1))
-        direction = limb / np.maximum(length, MIN_LIMB_M)[:, None]
-        out = outward(world)[worn]
-        z = _unit(out - (out * direction).sum(-1, keepdims=True) * direction)
-        y = _cross(z, direction)
-        for history in (self._directions, self._axes, self._usable):
-            history[:-1] = history[1:]
-        visible = np.minimum(tick.visibility[_FAR], tick.visibility[_NEAR])[worn] > MIN_VISIBILITY
-        self._directions[-1], self._axes[-1] = direction, rotations[:, :, 0] * upright[:, None]
-        self._usable[-1] = tick.pose_present & visible & (length > MIN_LIMB_M) & tick.imu_present & ~started
-
-        # Up, in camera axes, is -y.
-        felt_up = upright * rotations[:, 2, 1] + 1j * rotations[:, 2, 2]
-        seen_up = -y[:, 1] - 1j * z[:, 1]
-        change = direction - self._directions[0]
-        moved = (rotations * (self._axes[-1] - self._axes[0])[:, :, None]).sum(1)
-        felt_change = upright * moved[:, 1] + 1j * moved[:, 2]
-        seen_change = (y * change).sum(-1) + 1j * (z * change).sum(-1)
-        slanted = self._usable[-1] & (np.minimum(np.abs(felt_up), np.abs(seen_up)) > MIN_SLANT)
-        moving = self._usable.all(0) & (np.minimum(np.abs(felt_change), np.abs(seen_change)) > MIN_CHANGE)
-        self._add(slanted, seen_up, felt_up)
-        self._add(moving, seen_change, felt_change)
-        self._seconds += self._dt * (slanted | moving)
+    def step(
+        self,
+        world: Array,
+        directions: Floats,
+        rotations: Floats,
+        usable: NDArray[np.bool_],
+        limbs: tuple[int, ...],
+        upside_down: tuple[bool, ...],
+    ) -> None:
+        """Next look. `world`: (33, 3) landmarks. `directions` (4, 3) of the limbs. Of each band: `rotations` (4, 3, 3) into a
+        level frame, `usable` (4,) whether it and its limb can be gone by and its heading is that of the last look, `limbs` where
+        it is, `upside_down`."""
+        points, of_limbs = world.tolist(), directions.tolist()
+        bands = zip(self._straps, rotations.tolist(), usable.tolist(), limbs, upside_down, strict=True)
+        for strap, rotation, known, limb, turned in bands:
+            if known:
+                strap.look(of_limbs[limb], outward(points, limb), rotation, -1.0 if turned else 1.0)
+            else:
+                strap.miss()
 
     def angles(self, limbs: tuple[int, ...]) -> list[StrapAngle | None]:
         """Of each band, on `limbs`; None while too little was seen, or what was seen does not agree."""
-        found: list[StrapAngle | None] = []
-        for band, limb in enumerate(limbs):
-            power = math.sqrt(self._seen_power[band] * self._felt_power[band])
-            coherence = min(abs(self._product[band]) / max(power, 1e-9), 1.0)
-            if self._seconds[band] < SETTLED_S or coherence < MIN_COHERENCE:
-                found.append(None)
-                continue
-            noise = math.sqrt((1 - coherence**2) / (2 * self._seconds[band] / INDEPENDENT_S)) / coherence
-            angle = float(np.angle(self._product[band]))
-            found.append(StrapAngle(angle, math.hypot(noise, SYSTEMATIC_RAD[limb]), math.hypot(noise, POSTURE_RAD[limb])))
-        return found
-
-    def _add(self, usable: NDArray[np.bool_], seen: Complexes, felt: Complexes) -> None:
-        keep = np.where(usable, self._kept, 1.0)
-        self._product = self._product * keep + usable * seen * felt.conj()
-        self._seen_power = self._seen_power * keep + usable * np.abs(seen) ** 2
-        self._felt_power = self._felt_power * keep + usable * np.abs(felt) ** 2
+        return [strap.angle(limb) for strap, limb in zip(self._straps, limbs, strict=True)]
 
 
-def outward(world: Floats) -> Floats:
-    """Where z of a band on each limb points, (4, 3) in the axes of the landmarks (33, 3); not yet square to the limb."""
-    # Across the hand, not along it: a hand on the floor is bent back against its forearm.
-    backs = _cross(world[_INDEX] - world[_PINKY], world[_FAR[:2]] - world[_NEAR[:2]])
-    left = _unit(world[_LEFT_HIP] - world[_RIGHT_HIP])
-    thigh, shank = world[_NEAR[2:]] - world[_HIPS], world[_FAR[2:]] - world[_NEAR[2:]]
-    shins = _cross(_unit(thigh), _unit(shank)) + _STRAIGHT_KNEE * left
-    return np.asarray(np.concatenate([backs, shins]) * _SIDE[:, None])
+class _Strap:
+    """One band's. `span`: looks over which a change of direction is taken."""
+
+    def __init__(self, dt: float, span: int) -> None:
+        self._dt = dt
+        self._kept = math.exp(-dt / FORGETTING_S)
+        self._before: deque[tuple[Vector, Vector]] = deque(maxlen=span)
+        self._span = span
+        self.forget()
+
+    def forget(self) -> None:
+        self._before.clear()
+        self._product = 0j
+        self._seen_power = self._felt_power = self._seconds = 0.0
+
+    def miss(self) -> None:
+        """Nothing can be gone by now: changes are taken from the next look on."""
+        self._before.clear()
+
+    def look(self, direction: Vector, out: Vector, rotation: Sequence[Vector], upright: float) -> None:
+        """`direction` of the limb, `out` as `outward` gives it; `upright`: -1 for a band that is upside down, else 1."""
+        along = _dot(out, direction)
+        z = _unit([o - along * d for o, d in zip(out, direction, strict=True)])
+        y = _cross(z, direction)
+        # Up, in camera axes, is -y.
+        used = self._add(complex(-y[1], -z[1]), complex(upright * rotation[2][1], rotation[2][2]), MIN_SLANT)
+        axis = [row[0] * upright for row in rotation]
+        if len(self._before) == self._span:
+            direction_before, axis_before = self._before[0]
+            change, turned = _less(direction, direction_before), _less(axis, axis_before)
+            felt = [sum(row[i] * t for row, t in zip(rotation, turned, strict=True)) for i in (1, 2)]
+            used = self._add(complex(_dot(y, change), _dot(z, change)), complex(upright * felt[0], felt[1]), MIN_CHANGE) or used
+        self._before.append((direction, axis))
+        if used:
+            self._seconds += self._dt
+
+    def angle(self, limb: int) -> StrapAngle | None:
+        """None while too little was seen, or what was seen does not agree."""
+        coherence = min(abs(self._product) / max(math.sqrt(self._seen_power * self._felt_power), 1e-9), 1.0)
+        if self._seconds < SETTLED_S or coherence < MIN_COHERENCE:
+            return None
+        noise = math.sqrt((1 - coherence**2) / (2 * self._seconds / INDEPENDENT_S)) / coherence
+        angle = cmath.phase(self._product)
+        return StrapAngle(angle, math.hypot(noise, SYSTEMATIC_RAD[limb]), math.hypot(noise, POSTURE_RAD[limb]))
+
+    def _add(self, seen: complex, felt: complex, least: float) -> bool:
+        """Take in one direction as both have it, where it is long enough in both. Returns whether it is."""
+        long_seen, long_felt = abs(seen), abs(felt)
+        if not min(long_seen, long_felt) > least:
+            return False
+        self._product = self._product * self._kept + seen * felt.conjugate()
+        self._seen_power = self._seen_power * self._kept + long_seen**2
+        self._felt_power = self._felt_power * self._kept + long_felt**2
+        return True
 
 
-def _unit(vectors: Floats) -> Floats:
-    return np.asarray(vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-9))
+def outward(points: Sequence[Vector], limb: int) -> Vector:
+    """Where z of a band on `limb` points, in the axes of the landmarks `points` (33, 3); not yet square to the limb."""
+    near, far, side = points[_NEAR[limb]], points[_FAR[limb]], _SIDE[limb]
+    if limb < len(_INDEX):
+        # Across the hand, not along it: a hand on the floor is bent back against its forearm.
+        return [side * c for c in _cross(_less(points[_INDEX[limb]], points[_PINKY[limb]]), _less(far, near))]
+    left = _unit(_less(points[_LEFT_HIP], points[_RIGHT_HIP]))
+    hip = points[_LEFT_HIP if side > 0 else _RIGHT_HIP]
+    hinge = _cross(_unit(_less(near, hip)), _unit(_less(far, near)))
+    return [side * (c + _STRAIGHT_KNEE * across) for c, across in zip(hinge, left, strict=True)]
 
 
-def _cross(a: Floats, b: Floats) -> Floats:
-    """Cross products of (..., 3); numpy's own spends most of its time on other shapes."""
-    return np.asarray(a[..., _YZX] * b[..., _ZXY] - a[..., _ZXY] * b[..., _YZX])
+# Ten times a second on vectors of three: plain numbers take a fifth of what arrays take.
+
+
+def _less(a: Vector, b: Vector) -> Vector:
+    return [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+
+
+def _dot(a: Vector, b: Vector) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _cross(a: Vector, b: Vector) -> Vector:
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+
+
+def _unit(a: Vector) -> Vector:
+    length = max(math.sqrt(_dot(a, a)), 1e-9)
+    return [a[0] / length, a[1] / length, a[2] / length]

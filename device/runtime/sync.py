@@ -10,13 +10,15 @@ shape; so each limb counts as much as its motion tells. Limbs that hardly move s
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.messages import NS_PER_S, ImuBatch, Pose
+from device.runtime.attitude import Quaternion, x_axis
 from device.skeleton import N_BANDS, NODE
 
 Floats = NDArray[np.float64]
@@ -56,9 +58,12 @@ SYSTEMATIC_NS = 2_500_000
 _STEP_S = 0.02
 _LAGS = np.arange(-round(MAX_OFFSET_S / _STEP_S), round(MAX_OFFSET_S / _STEP_S) + 1) * _STEP_S
 _LAGS_NS = np.rint(_LAGS * NS_PER_S).astype(np.int64)
+_REACH_NS = int(_LAGS_NS[-1])
 _NEAR = [NODE[name] for name in ("left_elbow", "right_elbow", "left_knee", "right_knee")]
 _FAR = [NODE[name] for name in ("left_wrist", "right_wrist", "left_ankle", "right_ankle")]
 _AXES_KEPT = 512
+_FIRST_ROWS = _AXES_KEPT * np.arange(N_BANDS)[:, None]
+_NEVER_NS = -(2**62)
 _POSES_KEPT = 32
 
 
@@ -87,6 +92,8 @@ class OffsetCorrection:
 
     def apply(self, batch: ImuBatch) -> ImuBatch:
         """`batch` on the camera's time."""
+        if self.target_ns == self._taken_ns[batch.band] == 0:
+            return batch
         n = len(batch.times_ns)
         most_ns = int(batch.times_ns[-1] - batch.times_ns[0]) // (2 * n) if n else 0
         missing_ns = self.target_ns - self._taken_ns[batch.band]
@@ -106,17 +113,16 @@ class CameraSync:
     def __init__(self, before: CameraOffset = UNKNOWN) -> None:
         self.estimate = before
         self._prior = _prior(before)
-        self._bands = [_Axis() for _ in range(N_BANDS)]
-        self._limbs = [_Limb() for _ in range(N_BANDS)]
+        self._axes = _Axes()
+        self._limbs = _Limbs()
         self._poses: deque[_Seen] = deque(maxlen=_POSES_KEPT)
-        self._compared = 0
         self._evaluated_ns: int | None = None
 
     def push(self, message: Pose | ImuBatch) -> None:
         """Take one message; a batch's limb is its `band`, its times are not corrected by the offset."""
         if isinstance(message, ImuBatch):
-            if self._bands[message.band].add(message):
-                self._limbs[message.band].new_frame()
+            if self._axes.add(message):
+                self._limbs.new_frame(message.band)
             return
         if not message.present:
             return
@@ -132,12 +138,12 @@ class CameraSync:
 
     def _compare(self, now_ns: int) -> None:
         """Compare the newest pose for which all delays have been felt by now with the one SPAN_S before it."""
-        due_ns = now_ns - _LAGS_NS[-1] - round(0.2 * NS_PER_S)
+        due_ns = now_ns - _REACH_NS - round(0.2 * NS_PER_S)
         for pose in list(self._poses):
             if pose.done or pose.t_ns > due_ns:
                 continue
             pose.done = True
-            before = min(self._poses, key=lambda p: abs(pose.t_ns - round(SPAN_S * NS_PER_S) - p.t_ns))
+            before = self._nearest(pose.t_ns - round(SPAN_S * NS_PER_S))
             if not 0.5 * SPAN_S < (pose.t_ns - before.t_ns) / NS_PER_S < 1.5 * SPAN_S:
                 continue
             self._compare_pair(before, pose)
@@ -146,87 +152,118 @@ class CameraSync:
             self._evaluated_ns = now_ns
             self._evaluate(elapsed_s)
 
+    def _nearest(self, t_ns: int) -> _Seen:
+        after = bisect_left(self._poses, t_ns, key=lambda pose: pose.t_ns)
+        earlier, later = self._poses[max(after - 1, 0)], self._poses[min(after, len(self._poses) - 1)]
+        return later if later.t_ns - t_ns < t_ns - earlier.t_ns else earlier
+
     def _compare_pair(self, before: _Seen, pose: _Seen) -> None:
+        usable = pose.usable & before.usable & self._axes.followed(before.t_ns - _REACH_NS, pose.t_ns + _REACH_NS)
+        if not usable.any():
+            return
         previous = max((p.t_ns for p in self._poses if p.t_ns < pose.t_ns), default=before.t_ns)
         weight_s = min((pose.t_ns - previous) / NS_PER_S, SPAN_S)
-        for i, (band, limb) in enumerate(zip(self._bands, self._limbs, strict=True)):
-            if not (pose.usable[i] and before.usable[i]):
-                continue
-            felt = band.change(before.t_ns + _LAGS_NS, pose.t_ns + _LAGS_NS)
-            if felt is not None:
-                limb.add(weight_s, pose.directions[i] - before.directions[i], felt)
+        felt = self._felt_at(pose) - self._felt_at(before)
+        self._limbs.add(np.where(usable, weight_s, 0.0), pose.directions - before.directions, felt)
+
+    def _felt_at(self, pose: _Seen) -> Floats:
+        """The bands' axes (4, delays, 3) around `pose`; it is the later one of a pair first, and the earlier one after that."""
+        if pose.felt is not None:
+            return pose.felt
+        felt = self._axes.at(pose.t_ns + _LAGS_NS)
+        if self._axes.reached(pose.t_ns + _REACH_NS):
+            pose.felt = felt
+        return felt
 
     def _evaluate(self, elapsed_s: float) -> None:
-        kept = math.exp(-elapsed_s / FORGETTING_S)
         nats = self._prior.copy()
-        for limb in self._limbs:
-            nats += limb.nats(kept)
+        for of_limb in self._limbs.nats(math.exp(-elapsed_s / FORGETTING_S)):
+            nats += of_limb
         self.estimate = _peak(nats)
 
 
 @dataclass(slots=True)
 class _Seen:
-    """Directions (4, 3) of the limbs in one pose, and which of them can be used."""
+    """Directions (4, 3) of the limbs in one pose, and which of them can be used. `felt`: the bands' axes around it."""
 
     t_ns: int
     directions: Floats
     usable: NDArray[np.bool_]
     done: bool = False
+    felt: Floats | None = None
+
+
+class _Axes:
+    """The x axis of each band in its level frame over the last seconds."""
+
+    def __init__(self) -> None:
+        # What is not filled yet is older than anything.
+        self._times = np.tile(np.arange(-_AXES_KEPT, 0, dtype=np.int64) + _NEVER_NS, (N_BANDS, 1))
+        self._axes = np.zeros((N_BANDS, _AXES_KEPT, 3))
+        self._bands = [_Axis(self._times[band], self._axes[band]) for band in range(N_BANDS)]
+
+    def add(self, batch: ImuBatch) -> bool:
+        """Follow the samples of `batch`. Returns whether the level frame is a new one."""
+        return self._bands[batch.band].add(batch)
+
+    def followed(self, first_ns: int, last_ns: int) -> NDArray[np.bool_]:
+        """(4,), which bands were followed in one frame all the time."""
+        return np.array([band.first_ns <= first_ns and last_ns <= band.newest_ns for band in self._bands])
+
+    def reached(self, t_ns: int) -> bool:
+        """Whether every band has samples up to `t_ns`."""
+        return all(t_ns <= band.newest_ns for band in self._bands)
+
+    def at(self, times_ns: NDArray[np.int64]) -> Floats:
+        """The axes (4, n, 3) at `times_ns` (n,); without meaning where a band was not followed."""
+        rows = [times[1:-1].searchsorted(times_ns) + 1 for times in self._times]
+        right = np.array(rows) + _FIRST_ROWS
+        left = right - 1
+        times, axes = self._times.ravel(), self._axes.reshape(-1, 3)
+        left_ns, left_axes = times[left], axes[left]
+        share = (times_ns - left_ns) / (times[right] - left_ns)
+        return np.asarray(left_axes + share[..., None] * (axes[right] - left_axes))
 
 
 class _Axis:
-    """One band's x axis in its level frame over the last seconds."""
+    """One band's part of `_Axes`. `times` (n,), `axes` (n, 3): where its newest samples are kept. `first_ns`, `newest_ns`: since
+    when it was followed in this frame, and up to when."""
 
-    def __init__(self) -> None:
-        self._times = np.zeros(_AXES_KEPT, np.int64)
-        self._axes = np.zeros((_AXES_KEPT, 3))
+    def __init__(self, times: NDArray[np.int64], axes: Floats) -> None:
+        self.first_ns = self.newest_ns = _NEVER_NS
+        self._times = times
+        self._axes = axes
         self._count = 0
         self._session: int | None = None
-        self._quaternion: tuple[float, float, float, float] | None = None
+        self._quaternion: Quaternion | None = None
         self._rate = (0.0, 0.0, 0.0)
         self._bias = (0.0, 0.0, 0.0)
 
     def add(self, batch: ImuBatch) -> bool:
         """Follow the samples of `batch`. Returns whether the level frame is a new one."""
-        started = False
-        newest = int(self._times[-1]) if self._count else None
-        times, values = batch.times_ns.tolist(), batch.values.tolist()
+        started, newest_ns = False, self.newest_ns
         axes: list[tuple[float, float, float]] = []
         kept: list[int] = []
-        for t_ns, (fx, fy, fz, wx, wy, wz) in zip(times, values, strict=True):
-            if not math.isfinite(fx + fy + fz + wx + wy + wz) or (newest is not None and t_ns <= newest):
+        for t_ns, (fx, fy, fz, wx, wy, wz) in zip(batch.times_ns.tolist(), batch.values.tolist(), strict=True):
+            if not math.isfinite(fx + fy + fz + wx + wy + wz) or t_ns <= newest_ns:
                 continue
-            dt = (t_ns - newest) / NS_PER_S if newest is not None else math.inf
+            dt = (t_ns - newest_ns) / NS_PER_S
             if self._quaternion is None or dt > MAX_STEP_S or batch.session != self._session:
                 self._quaternion, self._session, self._rate = _levelled(fx, fy, fz), batch.session, (wx, wy, wz)
                 self._count, started = 0, True
                 axes, kept = [], []
             else:
                 self._turn(dt, (fx, fy, fz), (wx, wy, wz))
-            newest = t_ns
+            newest_ns = t_ns
             kept.append(t_ns)
-            axes.append(_x_axis(self._quaternion))
+            axes.append(x_axis(self._quaternion))
         n = len(kept)
         if n:
             self._times[:-n], self._axes[:-n] = self._times[n:].copy(), self._axes[n:].copy()
             self._times[-n:], self._axes[-n:] = kept, axes
             self._count = min(self._count + n, _AXES_KEPT)
+            self.first_ns, self.newest_ns = int(self._times[-self._count]), newest_ns
         return started
-
-    def change(self, before_ns: NDArray[np.int64], after_ns: NDArray[np.int64]) -> Floats | None:
-        """Change of the axis (n, 3) between two rows of times, None where it was not followed all the time."""
-        if self._count < 2:
-            return None
-        times, axes = self._times[-self._count :], self._axes[-self._count :]
-        if before_ns[0] < times[0] or after_ns[-1] > times[-1]:
-            return None
-        wanted = np.concatenate([before_ns, after_ns])
-        right = np.maximum(times.searchsorted(wanted), 1)
-        left_ns = times[right - 1]
-        share = ((wanted - left_ns) / (times[right] - left_ns))[:, None]
-        left = axes[right - 1]
-        found = left + share * (axes[right] - left)
-        return np.asarray(found[len(before_ns) :] - found[: len(before_ns)])
 
     def _turn(self, dt: float, force: tuple[float, float, float], rate: tuple[float, float, float]) -> None:
         """Next sample: turn by the mean rate since the last one, and lean towards gravity (complementary filter, Mahony et al.,
@@ -261,46 +298,54 @@ class _Axis:
         self._quaternion = (w * norm, x * norm, y * norm, z * norm)
 
 
-@dataclass(slots=True)
-class _Limb:
-    """Moments of the changes that camera and band saw of one limb, in this level frame, for every delay; and what earlier frames
-    said."""
+class _Limbs:
+    """Moments of the changes that camera and band saw of each limb, in this level frame, for every delay; and what earlier
+    frames said."""
 
-    seconds: float = 0.0
-    seen: Floats = field(default_factory=lambda: np.zeros((3, 3)))
-    felt: Floats = field(default_factory=lambda: np.zeros((len(_LAGS), 3, 3)))
-    both: Floats = field(default_factory=lambda: np.zeros((len(_LAGS), 3, 3)))
-    earlier: Floats = field(default_factory=lambda: np.zeros(len(_LAGS)))
+    def __init__(self) -> None:
+        self._seconds = np.zeros(N_BANDS)
+        self._seen = np.zeros((N_BANDS, 3, 3))
+        self._felt = np.zeros((N_BANDS, len(_LAGS), 3, 3))
+        self._both = np.zeros((N_BANDS, len(_LAGS), 3, 3))
+        self._earlier = np.zeros((N_BANDS, len(_LAGS)))
 
-    def add(self, weight_s: float, seen: Floats, felt: Floats) -> None:
-        """`seen` (3,), `felt` (delays, 3)."""
-        self.seconds += weight_s
-        self.seen += weight_s * np.outer(seen, seen)
-        self.felt += weight_s * felt[:, :, None] * felt[:, None, :]
-        self.both += weight_s * felt[:, :, None] * seen
+    def add(self, weights_s: Floats, seen: Floats, felt: Floats) -> None:
+        """`weights_s` (4,), 0 for a limb that is left out, `seen` (4, 3), `felt` (4, delays, 3)."""
+        weighted = (weights_s[:, None, None] * felt)[..., None]
+        self._seconds += weights_s
+        self._seen += weights_s[:, None, None] * (seen[:, :, None] * seen[:, None, :])
+        self._felt += weighted * felt[:, :, None, :]
+        self._both += weighted * seen[:, None, None, :]
 
     def nats(self, kept: float) -> Floats:
-        """Log likelihood of each delay; what was before counts `kept` as much from now on."""
-        self.earlier *= kept
-        if self.seconds >= SEGMENT_S:
-            self.new_frame()
-        return self.earlier + self._now()
+        """Log likelihood (4, delays) that each limb gives each delay; what was before counts `kept` as much from now on."""
+        self._earlier *= kept
+        found = self._earlier + self._now()
+        for limb in (self._seconds >= SEGMENT_S).nonzero()[0]:
+            self.new_frame(limb)
+        return found
 
-    def new_frame(self) -> None:
+    def new_frame(self, limb: int) -> None:
         """The level frame is another one: keep what this one said, and begin anew."""
-        self.earlier += self._now()
-        self.seconds = 0.0
-        for moments in (self.seen, self.felt, self.both):
-            moments[:] = 0.0
+        self._earlier[limb] += self._now()[limb]
+        self._seconds[limb] = 0.0
+        for moments in (self._seen, self._felt, self._both):
+            moments[limb] = 0.0
 
     def _now(self) -> Floats:
-        if self.seconds < MIN_SEGMENT_S:
-            return np.zeros(len(_LAGS))
-        felt = self.felt / self.seconds + FLOOR * np.eye(3)
-        both = self.both / self.seconds
-        left = self.seen / self.seconds - both.swapaxes(1, 2) @ np.linalg.solve(felt, both) + FLOOR * np.eye(3)
+        nats = np.zeros((N_BANDS, len(_LAGS)))
+        known = self._seconds >= MIN_SEGMENT_S
+        if not known.any():
+            return nats
+        seconds = self._seconds[known][:, None, None, None]
+        felt = self._felt[known] / seconds + FLOOR * np.eye(3)
+        both = self._both[known] / seconds
+        seen = self._seen[known][:, None] / seconds
+        left = seen - both.swapaxes(2, 3) @ np.linalg.solve(felt, both) + FLOOR * np.eye(3)
         # Three of the independent samples go into the image itself.
-        return np.asarray(-0.5 * max(self.seconds / INDEPENDENT_S - 3, 0.0) * np.linalg.slogdet(left)[1])
+        samples = np.maximum(seconds[..., 0, 0] / INDEPENDENT_S - 3, 0.0)
+        nats[known] = -0.5 * samples * np.linalg.slogdet(left)[1]
+        return nats
 
 
 def _prior(before: CameraOffset) -> Floats:
@@ -322,16 +367,11 @@ def _peak(nats: Floats) -> CameraOffset:
     return CameraOffset(round(offset_s * NS_PER_S), min(round(sigma_ns), UNKNOWN.sigma_ns))
 
 
-def _levelled(fx: float, fy: float, fz: float) -> tuple[float, float, float, float]:
-    """Quaternion (w, x, y, z) of a frame in which the force points up, by the shortest turn."""
+def _levelled(fx: float, fy: float, fz: float) -> Quaternion:
+    """Of a frame in which the force points up, by the shortest turn."""
     size = math.sqrt(fx * fx + fy * fy + fz * fz) or 1.0
     x, y, z = fx / size, fy / size, fz / size
     if z < -0.999:
         return (0.0, 1.0, 0.0, 0.0)
     w = math.sqrt((1 + z) / 2)
     return (w, y / (2 * w), -x / (2 * w), 0.0)
-
-
-def _x_axis(q: tuple[float, float, float, float]) -> tuple[float, float, float]:
-    w, x, y, z = q
-    return (1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y))

@@ -47,7 +47,7 @@ class Worn:
 
 
 class BandWatch:
-    """Finds how the bands are worn, and puts ticks right accordingly. Constant memory; a fifth of a millisecond a tick."""
+    """Finds how the bands are worn, and puts ticks right accordingly. Constant memory; a tenth of a millisecond a tick."""
 
     def __init__(self, tick_hz: float) -> None:
         self.worn = Worn()
@@ -65,14 +65,16 @@ class BandWatch:
     def step(self, tick: Tick) -> list[str]:
         """Next tick, with the bands as they are. Returns the prompts of what is to be said, each once in a session."""
         started = self._attitudes.step(tick.imu, tick.imu_present)
-        rotations = self._attitudes.rotations
-        self._silent_ticks = np.where(tick.imu_present, 0, self._silent_ticks + 1)
-        tick = replace(tick, imu_present=tick.imu_present & self._attitudes.level)
-        self._started |= started
-        if not self._assignment.step(tick, rotations, started):
+        if not tick.imu_present.all() or self._silent_ticks.any():
+            self._silent_ticks = np.where(tick.imu_present, 0, self._silent_ticks + 1)
+        if started.any():
+            self._started |= started
+            self._assignment.forget_headings(started)
+        # A band that has just started is not level yet.
+        level = self._attitudes.level
+        if not self._assignment.step(tick, level, self._attitudes.x_axes):
             return []
-        upright = np.where(self.worn.upside_down, -1.0, 1.0)
-        self._straps.step(tick, rotations, self._started, self.worn.limbs, upright)
+        self._look_at_straps(tick, level & ~self._started)
         self._started[:] = False
         return self._fresh(self._move() + self._turn())
 
@@ -90,6 +92,12 @@ class BandWatch:
         turned = tick.imu.reshape(N_BANDS, 2, 3).astype(np.float64) @ self._turns.swapaxes(1, 2)
         imu[limbs], present[limbs] = turned.reshape(N_BANDS, 6), tick.imu_present
         return replace(tick, imu=imu, imu_present=present)
+
+    def _look_at_straps(self, tick: Tick, usable: NDArray[np.bool_]) -> None:
+        directions, seen = self._assignment.seen
+        limbs = self.worn.limbs
+        usable = usable & seen[list(limbs)]
+        self._straps.step(tick.world, directions, self._attitudes.rotations, usable, limbs, self.worn.upside_down)
 
     def _move(self) -> list[str]:
         """Take over a verdict that is certain of something else. Returns prompts."""
