@@ -96,7 +96,9 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     held_out = [rendered(clip, signals) for clip in judged]
     task = progress.add_task("read recorded people", total=None, note="")
     recordings = people(data_folder(args.data), noise, signals)
-    progress.update(task, total=1, completed=1, note=f"{len(recordings)} sessions" if recordings else "none here: virtual trainees only")
+    progress.update(
+        task, total=1, completed=1, note=f"{len(recordings)} sessions" if recordings else "none here: virtual trainees only"
+    )
     pools = [(SHARE_EMULATED, sessions), (SHARE_RENDERED, learned), (SHARE_RECORDED, recordings)]
     sampler = Sampler(pools, constants, ticks=recipe.ticks, seed=args.seed)
     torch.manual_seed(args.seed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from device.config import SignalsConfig
 from device.errors import DatasetError
 from device.exercises import Exercise, load_exercises
-from device.messages import EXERCISES, NS_PER_S
+from device.messages import EXERCISES, NS_PER_S, Stage
 from device.runtime.align import ImuTrack, PoseTrack, resample
 from device.skeleton import N_BANDS, N_JOINTS
 from export.dataset import Labels, Session
@@ -63,15 +63,15 @@ def _labels(clip: Clip, ticks: NDArray[np.int64], exercises: Mapping[str, Exerci
     truth = clip.truth
     at = np.clip(np.searchsorted(truth.times_ns, ticks), 0, len(truth.times_ns) - 1)
     angles = truth.angles[at].astype(np.float64)
-    phase, classes = truth.phase[at], truth.classes[at].astype(np.int64)
+    phase, classes, stages = truth.phase[at], truth.classes[at].astype(np.int64), truth.stages[at].astype(np.int64)
     deviation = np.zeros((len(ticks), N_JOINTS), np.float32)
     for start, end in truth.repetitions:
-        inside = np.flatnonzero((ticks >= start) & (ticks < end))
+        inside = np.flatnonzero((ticks >= start) & (ticks < end) & (stages != Stage.REST))
         done = next((e for e in exercises.values() if len(inside) and e.model_class == EXERCISES[classes[inside[0]]]), None)
         if done is not None:
             deviation[inside] = _deviation(done, phase[inside], angles[inside])
     angles = np.where(angles > 1.5 * np.pi, angles - 2 * np.pi, angles)
-    return Labels(classes, truth.stages[at].astype(np.int64), phase.astype(np.float32), angles.astype(np.float32), deviation)
+    return Labels(classes, stages, phase.astype(np.float32), angles.astype(np.float32), deviation)
 
 
 def _deviation(exercise: Exercise, phase: NDArray[np.float32], angles: NDArray[np.float64]) -> NDArray[np.float32]:
