@@ -37,7 +37,7 @@ def people(data: Path, noise: LandmarkNoise, signals: SignalsConfig) -> list[Ses
         recorded(clip, signals)
         for view in range(VIEWS)
         for clip in ui_prmd.clips(folder, seed=1 + view, noise=noise)
-        if clip.subject in trained and (clip.truth.classes != UNKNOWN).all()
+        if clip.subject in trained and clip.truth.exercise is not None
     ]
 
 
