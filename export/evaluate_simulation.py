@@ -108,6 +108,8 @@ class Working:
         self._bars.update(self._tasks[what], completed=done, total=total)
         if done >= total:
             self._bars.remove_task(self._tasks.pop(what))
+            if not self._bars.console.is_terminal:
+                self._bars.console.print(f"done: {what}", highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,8 +182,9 @@ def _run(args: argparse.Namespace, working: Working) -> Run:
 
 def _conditions(args: argparse.Namespace) -> list[str]:
     return [
-        f"The networks to compare learned for {args.steps} steps of {args.batch} stretches from {args.sessions} emulated sessions "
-        f"and {args.clips} rendered clips (seeds 1,000,000 and 2,000,000 on); the shipped bundle learned longer and from more.",
+        f"The networks to compare learned for {args.steps} steps of {args.batch} stretches from {args.sessions} emulated "
+        f"sessions and {args.clips} rendered clips (seeds 1,000,000 and 2,000,000 on); the shipped bundle learned longer, from "
+        "more.",
         f"Networks are judged on {args.unseen_sessions} emulated sessions, coaching on {args.drills} sessions of a kind (seeds "
         f"4,000,000 and 4,100,000 on); bodies, habits and views are new in all of them.",
         "The step times are of this machine, one thread; the networks to compare run in PyTorch, the shipped bundle in TFLite.",

@@ -19,14 +19,14 @@ from export.zoo.training import Job
 Outcomes = Sequence[Mapping[str, Any]]
 
 LOOP = (
-    "Virtual trainees do a set of ten repetitions of every exercise, each with one error from its first repetition on, and hear and "
-    "feel the corrections; landmarks have the errors of the real estimator, drawn without rendering. A hit is an error of at least "
-    "the threshold that was rightly corrected in its set; a correction is false where no error of that joint and direction of half "
-    "the threshold was there in the last three repetitions."
+    "Virtual trainees do a set of ten repetitions of every exercise, each with one error from its first repetition on, and hear "
+    "and feel the corrections; landmarks have the errors of the real estimator, drawn without rendering. A hit is an error of at "
+    "least the threshold that was rightly corrected in its set; a correction is false where no error of that joint and direction "
+    "of half the threshold was there in the last three repetitions."
 )
 FEEDBACK = (
-    "Latency is from the moment at which an error first passes the threshold until the trainee has its correction: when the motor "
-    "runs, or by voice alone when the words are over."
+    "Latency is from the moment at which an error first passes the threshold until the trainee has its correction: when the "
+    "motor runs, or by voice alone when the words are over."
 )
 
 
@@ -58,11 +58,11 @@ def main_figures(run: Run) -> Section:
     return Section(
         "main",
         "The shipped bundle",
-        f"Int8, on the device's own runtime, streamed through the device's core. Accuracy and Angle-Score: {amounts.unseen_clips} "
-        f"rendered sets of bodies and habits that nothing was trained or tuned on, landmarks found by the real estimator, each from "
-        f"a cold start. Hit rate and false triggers at 9 degrees: {run.options.demos} sessions as `spotter demo` has them (seeds "
-        f"401 on), with real pictures and the trainee in the loop; {_sum(demos, 'injected')} errors, {_sum(demos, 'corrections')} "
-        "corrections.",
+        "Int8, on the device's own runtime, streamed through the device's core. Accuracy and Angle-Score: "
+        f"{amounts.unseen_clips} rendered sets of bodies and habits that nothing was trained or tuned on, landmarks found by the "
+        f"real estimator, each from a cold start. Hit rate and false triggers at 9 degrees: {run.options.demos} sessions as "
+        "`spotter demo` has them (seeds 401 on), with real pictures and the trainee in the loop; "
+        f"{_sum(demos, 'injected')} errors, {_sum(demos, 'corrections')} corrections.",
         tuple(rows),
         (
             Table(
@@ -121,8 +121,8 @@ def table3(run: Run) -> Section:
     return Section(
         "table3",
         "Table 3: what each part is worth",
-        f"{LOOP} Without GAT and without angle refinement are trained so (TCN-Only; TCN+GAT whose angles are the landmarks' own); "
-        f"without dual feedback has the complete network and a coach that only speaks. {FEEDBACK}",
+        f"{LOOP} Without GAT and without angle refinement are trained so (TCN-Only; TCN+GAT whose angles are the landmarks' "
+        f"own); without dual feedback has the complete network and a coach that only speaks. {FEEDBACK}",
         tuple(rows),
         (Table(("", "accuracy", "Angle-Score", "latency s", "hit rate", "paper"), tuple(lines)),),
         tuple(panels),
@@ -153,10 +153,8 @@ def figure7(run: Run) -> Section:
         tuple(rows),
         (Table(("degrees", "hit rate", "false triggers", "errors", "corrections", "paper hit / false"), tuple(lines)),),
         (
-            Panel("hit rate", "threshold (degrees)", "share", (Series("ours", hits),), (Series("paper", paper.FIGURE_7_HIT),)),
-            Panel(
-                "false triggers", "threshold (degrees)", "share", (Series("ours", false),), (Series("paper", paper.FIGURE_7_FALSE),)
-            ),
+            Panel("hit rate", "degrees", "share", (Series("ours", hits),), (Series("paper", paper.FIGURE_7_HIT),)),
+            Panel("false triggers", "degrees", "share", (Series("ours", false),), (Series("paper", paper.FIGURE_7_FALSE),)),
         ),
         (
             compare_order("Hit rate by threshold", hits, paper.FIGURE_7_HIT),
@@ -184,9 +182,9 @@ def figure9(run: Run) -> Section:
     return _over_rounds(
         "figure9",
         "Figure 9: latency over rounds",
-        f"{LOOP} A round is {REPS_PER_ROUND} repetitions of a set. Latency: from the true end of a repetition until it was counted "
-        "and judged, with the time that poses take and ticks wait; an error is gone after its correction, so how long corrections "
-        "take can't be asked round by round.",
+        f"{LOOP} A round is {REPS_PER_ROUND} repetitions of a set. Latency: from the true end of a repetition until it was "
+        "counted and judged, with the time that poses take and ticks wait; an error is gone after its correction, so how long "
+        "corrections take can't be asked round by round.",
         "latency (s)", "s", curves, paper.FIGURE_9,
     )  # fmt: skip
 
@@ -219,10 +217,7 @@ def figure10(run: Run) -> Section:
         tuple(rows),
         (Table(("coach", *tempos, "paper"), tuple(lines)),),
         (
-            Panel(
-                "hit rate", "tempo", "hit rate", tuple(Series(t, c) for t, c in ours.items()),
-                tuple(Series(t, c) for t, c in theirs.items()),
-            ),
+            Panel("hit rate", "tempo", "hit rate", _series(ours), _series(theirs)),
         ),
         tuple(orders),
     )  # fmt: skip
@@ -284,12 +279,14 @@ def _over_rounds(
     return Section(
         name, title, what, tuple(rows), (Table(("coach", *(f"round {k}" for k in rounds), "paper"), tuple(lines)),),
         (
-            Panel(
-                label, "round", label, tuple(Series(t, c) for t, c in ours.items()), tuple(Series(t, c) for t, c in theirs.items())
-            ),
+            Panel(label, "round", label, _series(ours), _series(theirs)),
         ),
         (at_end, *over),
     )  # fmt: skip
+
+
+def _series(curves: Mapping[str, Mapping[str, float | None]]) -> tuple[Series, ...]:
+    return tuple(Series(name, curve) for name, curve in curves.items())
 
 
 def _sum(outcomes: Outcomes, key: str) -> int:

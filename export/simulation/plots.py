@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from export.datasets.pictures import save_figure
+from export.simulation.kept import write_whole
 from export.simulation.sections import Panel, Section, Series
 
 COLOURS = ("#1f4e79", "#c8501e", "#2c8a3d", "#7b3294", "#e0a214")
@@ -16,7 +17,7 @@ MARKS = "o^sDv"
 
 
 def draw_section(section: Section, path: Path) -> None:
-    """All panels of a section below each other. Raises DatasetError where the file can't be written."""
+    """All panels of a section below each other. Raises StoreError where the file can't be written."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 0.6 + 3.3 * len(section.panels)), dpi=100, layout="constrained")
@@ -28,7 +29,9 @@ def draw_section(section: Section, path: Path) -> None:
         if panel.bars:
             _stretch(left, [*panel.ours, *panel.paper])
     figure.suptitle(section.title, x=0.01, ha="left", fontweight="bold")
-    save_figure(figure, path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_whole(path, picture.getvalue())
 
 
 def _draw(axes: Any, panel: Panel, series: Sequence[Series], whose: str) -> None:
@@ -62,10 +65,13 @@ def _draw(axes: Any, panel: Panel, series: Sequence[Series], whose: str) -> None
 
 def _stretch(axes: Any, series: Sequence[Series]) -> None:
     """A scale on which bars of nearly one height can be told apart; where it doesn't begin at 0 the axis says so."""
-    values = [value for one in series for value in one.values.values() if value is not None]
-    if not values:
+    ends = [
+        value + sign * one.deviation.get(place, 0.0)
+        for one in series for place, value in one.values.items() for sign in (-1, 1) if value is not None
+    ]  # fmt: skip
+    if not ends:
         return
-    low, high = min(values), max(values)
+    low, high = min(ends), max(ends)
     bottom = 0.0 if low < 0 or low < 0.5 * high else max(0.0, low - 0.5 * (high - low) - 0.02 * high)
     axes.set_ylim(bottom if low >= 0 else low * 1.2, high + 0.15 * (high - bottom) + 1e-6)
     if bottom > 0:

@@ -24,8 +24,8 @@ MEASURES = (("accuracy", "accuracy", "share"), ("angle_score", "Angle-Score", "r
 JUDGED = (
     "Accuracy (eq. 11) is the share of ticks within sets, without their first second; the Angle-Score (eq. 12) is over the ticks "
     "within sets that have a pose. Latency is from sensor to decision: the mean time from the start of a set's first repetition "
-    "until the class is right and stays so for half a second, plus a step of the network, plus half a clip where only whole clips "
-    "are answered. Camera and pose estimation come on top for all alike."
+    "until the class is right and stays so for half a second, plus a step of the network, plus half a clip where only whole "
+    "clips are answered. Camera and pose estimation come on top for all alike."
 )
 
 
@@ -67,7 +67,7 @@ def table5(run: Run) -> Section:
     for measure, label, unit in MEASURES:
         means: dict[str, float | None] = {title: spreads[title][measure].mean for title in spreads}
         noise = {title: _known(spreads[title][measure].deviation) for title in spreads}
-        orders.append(compare_order(label.capitalize(), means, theirs[measure], noise=noise))
+        orders.append(compare_order(_sentence(label), means, theirs[measure], noise=noise))
         ours_series = Series("ours", means | {SHIPPED: shipped[measure]}, noise)
         panels.append(
             Panel(label, "", f"{label} ({unit})", (ours_series,), (Series("paper", theirs[measure], off[measure]),), bars=True)
@@ -99,10 +99,10 @@ def table4(run: Run) -> Section:
             better = b.mean > a.mean if measure != "latency_s" else b.mean < a.mean
             if p is not None and p >= bound:
                 remarks.append(
-                    f"{label.capitalize()}: the paper tells {second} from {first} with p < {bound:g}; here p is {p:.2g}."
+                    f"{_sentence(label)}: the paper tells {second} from {first} with p < {bound:g}; here p is {p:.2g}."
                 )
             elif p is not None and not better:
-                remarks.append(f"{label.capitalize()}: {second} differs from {first} (p = {p:.2g}), and is the worse one.")
+                remarks.append(f"{_sentence(label)}: {second} differs from {first} (p = {p:.2g}), and is the worse one.")
         lines.append((f"{first} - {second}", *cells))
     return Section(
         "table4",
@@ -165,8 +165,8 @@ def figure4(run: Run) -> Section:
     return Section(
         "figure4",
         "Figure 4: where the IMUs sit",
-        "TCN+GAT beside the camera with no band, wrists, ankles, both, and eight units (upper arms and thighs as well; the paper's "
-        "dense setting has one at every joint), each trained and judged with these sensors alone. " + JUDGED,
+        "TCN+GAT beside the camera with no band, wrists, ankles, both, and eight units (upper arms and thighs as well; the "
+        "paper's dense setting has one at every joint), each trained and judged with these sensors alone. " + JUDGED,
         tuple(rows),
         (Table(("sensors", "accuracy", "Angle-Score", "latency s", "paper accuracy / Angle-Score"), tuple(lines)),),
         (
@@ -280,7 +280,11 @@ def _cells(found: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def _label(measure: str) -> str:
-    return next(label for name, label, _ in MEASURES if name == measure).capitalize()
+    return _sentence(next(label for name, label, _ in MEASURES if name == measure))
+
+
+def _sentence(label: str) -> str:
+    return label[0].upper() + label[1:]
 
 
 def _known(deviation: float) -> float:

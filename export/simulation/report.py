@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from device.errors import DatasetError, StoreError
 from device.rows import Report, as_json
 from export.simulation.kept import write_whole
 from export.simulation.plots import draw_section
@@ -17,10 +16,7 @@ def write_report(folder: Path, figures: Report, sections: Sequence[Section], con
     """Everything in `folder`; each file is whole or isn't there. `conditions`: under which it was measured. Raises StoreError."""
     for section in sections:
         if section.panels:
-            try:
-                draw_section(section, folder / "simulation" / f"{section.name}.png")
-            except DatasetError as error:
-                raise StoreError(str(error)) from error
+            draw_section(section, folder / "simulation" / f"{section.name}.png")
     extra = {
         "conditions": list(conditions),
         "disagreements": {section.name: list(section.disagreements) for section in sections if section.disagreements},
@@ -46,17 +42,25 @@ def markdown(figures: Report, sections: Sequence[Section], conditions: Sequence[
             lines += ["", *_table(table)]
         if section.panels:
             lines += ["", f"![{section.title}](simulation/{section.name}.png)"]
-        same, pairs = sum(order.same for order in section.orders), sum(order.pairs for order in section.orders)
-        if pairs:
-            lines += ["", f"{same} of {pairs} pairs stand in the paper's order."]
+        if pairs := _pairs(section):
+            lines += ["", f"{pairs}."]
         if section.disagreements:
             lines += ["", *(f"- {sentence}" for sentence in section.disagreements)]
     return "\n".join(lines) + "\n"
 
 
 def _disagreements(sections: Sequence[Section]) -> list[str]:
-    found = [f"- **{section.title}.** {' '.join(section.disagreements)}" for section in sections if section.disagreements]
-    return found or ["Nowhere, as far as the paper gives figures."]
+    found = []
+    for section in sections:
+        if section.disagreements:
+            pairs, count = _pairs(section), len(section.disagreements)
+            found.append(f"- **{section.title}**: {count} point{'s' if count > 1 else ''}{f'; {pairs}' if pairs else ''}.")
+    return ["Said in words below each.", "", *found] if found else ["Nowhere, as far as the paper gives figures."]
+
+
+def _pairs(section: Section) -> str:
+    same, pairs = sum(order.same for order in section.orders), sum(order.pairs for order in section.orders)
+    return f"{same} of {pairs} pairs stand in the paper's order" if pairs else ""
 
 
 def _table(table: Table) -> list[str]:

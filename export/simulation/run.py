@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -172,7 +173,11 @@ class Run:
             self.report(f"how {job.title} shows errors", 0, 1)
             found = measure_responses(network, clips[:RESPONSE_CLIPS], self.constants)
             self.report(f"how {job.title} shows errors", 1, 1)
-            return {name: {error: list(response) for error, response in of.items()} for name, of in found.items()}
+            # An error that too few repetitions of the clips showed is taken as it shows.
+            return {
+                name: {error: list(response) for error, response in of.items() if all(map(math.isfinite, response))}
+                for name, of in found.items()
+            }
 
         found = self.measurements.measured(f"responses-{job.key}", measure)
         return {name: {error: Response(*values) for error, values in of.items()} for name, of in found.items()}

@@ -121,7 +121,7 @@ def restored(job: Job, kept: Kept) -> nn.Module:
     try:
         network.load_state_dict(torch.load(file, weights_only=True))
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise StoreError(f"{file}: is no checkpoint of {job.title} ({error}). Delete it; it is trained anew.") from error
+        raise StoreError(f"{file}: is no checkpoint of {job.title}, or damaged. Delete it; it is trained anew.") from error
     return network.eval()
 
 
