@@ -12,6 +12,7 @@ from zoo_material import fill_clip_cache
 from device.config import load_config, with_settings
 from device.exercises import load_exercises
 from device.messages import NS_PER_S, Cue, Pose
+from device.rows import report
 from device.runtime.bundle import load_bundle
 from device.runtime.model import StepModel
 from device.sim.script import SetBlock
@@ -24,14 +25,18 @@ from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.simulation.drill import REPS_PER_ROUND, ROUNDS, Drill, drill_plan, run_drill
 from export.simulation.eyes import POSE_HZ, EmulatedEye, WordsHeard
 from export.simulation.material import RENDERED, UNSEEN, Amounts
+from export.simulation.plots import draw_section
+from export.simulation.report import markdown
 from export.simulation.run import Options, Run
-from export.simulation.shipped import stream_clip
+from export.simulation.shipped import pooled, stream_clip
 from export.train import Recipe
+from export.zoo.catalogue import MODELS
+from export.zoo.training import Job
 
 SQUATS = RENDERED + 4
 """A clip of squats: exercises take turns."""
-TINY = Amounts(clips=1, sessions=2, unseen_sessions=1, unseen_clips=1)
-OPTIONS = Options(seeds=1, drills=1, demos=1, windows=(64,), thresholds=(9.0,), occlusions=(0, 45), processes=1)
+TINY = Amounts(clips=1, sessions=1, unseen_sessions=1, unseen_clips=1)
+OPTIONS = Options(seeds=2, drills=1, demos=1, windows=(32, 64), thresholds=(7.0, 9.0), occlusions=(0, 45), processes=1)
 
 
 @pytest.fixture(scope="module")
@@ -53,32 +58,101 @@ def run_of(cache: Path, clip_cache: Path, report: Callable[[str, int, int], None
 
 def test_what_was_cut_off_goes_on_where_it_was(tmp_path: Path, clip_cache: Path) -> None:
     said: list[str] = []
+    jobs = [Job("imu_cnn_lstm"), Job("pose_embedding")]
 
     def cut_off(what: str, *_: int) -> None:
         said.append(what)
-        if what.startswith("train TCN+LSTM"):
+        if what == "train Pose embedding, seed 1":
             raise KeyboardInterrupt
 
+    def judge_all(run: Run) -> list[dict[str, float]]:
+        return [run.judged(job) for job in jobs]
+
     with pytest.raises(KeyboardInterrupt):
-        EXPERIMENTS["table5"](run_of(tmp_path, clip_cache, cut_off))
-    assert any(what.startswith("train TCN-Only") for what in said)
+        judge_all(run_of(tmp_path, clip_cache, cut_off))
+    assert "judge IMU CNN-LSTM, seed 1" in said
     assert not list(tmp_path.rglob("*.part"))
 
     said.clear()
-    section = EXPERIMENTS["table5"](run_of(tmp_path, clip_cache, lambda what, *_: said.append(what)))
-    trainings = {what for what in said if what.startswith("train")}
-    assert trainings == {"train TCN+LSTM, seed 1", "train TCN+GAT, seed 1"}
-    names = {row.name for row in section.rows}
-    assert {"simulation_table5_tcn_gat_accuracy", "simulation_table5_shipped_int8_latency_s"} <= names
-    assert all(order.pairs == 3 for order in section.orders)
+    found = judge_all(run_of(tmp_path, clip_cache, lambda what, *_: said.append(what)))
+    assert {what for what in said if what.startswith("train")} == {"train Pose embedding, seed 1"}
+    assert all(one["latency_s"] > one["delay_s"] for one in found)
 
-    # All is known now: the other experiments on the same trainings neither train nor make a session.
     said.clear()
-    again = run_of(tmp_path, clip_cache, lambda what, *_: said.append(what))
-    figure3, table4 = EXPERIMENTS["figure3"](again), EXPERIMENTS["table4"](again)
-    assert said == []
-    assert len(figure3.panels) == 2
-    assert all(row.value is None for row in table4.rows), "one seed has no spread to test"
+    assert judge_all(run_of(tmp_path, clip_cache, lambda what, *_: said.append(what))) == found
+    assert said == [], "all is known: nothing is trained, made or judged"
+
+
+@pytest.fixture
+def known(tmp_path: Path, clip_cache: Path) -> Run:
+    """A run in which all was measured: each network, level, threshold and tempo somewhat better than the one before."""
+    run = run_of(tmp_path, clip_cache, lambda what, *_: pytest.fail(f"{what} was not known"))
+    networks = ["tcn_only", "tcn_lstm", "tcn_gat", "shown_angles"]
+    jobs = [Job(name, seed) for name in MODELS for seed in (1, 2)]
+    jobs += [Job("tcn_gat", sensors=sensors) for sensors in ("none", "wrists", "ankles", "blind")]
+    jobs += [Job("dense_imu", sensors="dense"), *(Job("tcn_gat", window=window) for window in OPTIONS.windows)]
+    for who in [*(job.key for job in jobs), "shipped"]:
+        for level in OPTIONS.occlusions:
+            place = next((i for i, name in enumerate(networks) if who.startswith(name)), 0)
+            better = 0.01 * place + 0.001 * who.endswith("s2")
+            judged = {
+                "accuracy": 0.9 + better - level / 1000,
+                "angle_score": 0.9 + better,
+                "delay_s": 0.5 - better,
+                "step_s": 0.001,
+            }
+            run.measurements.keep(f"judged-{who}-occluded{level}", judged)
+    for part in ("both", "camera_only", "bands_only"):
+        for level in OPTIONS.occlusions:
+            figures = {"accuracy": 0.99, "clip_accuracy": 1.0, "angle_score": 0.95}
+            run.measurements.keep(f"streamed-{part}-occluded{level}", figures)
+    outcome = {
+        "accuracy": 0.99, "angle_score": 0.95, "injected": 5, "hits": 4, "corrections": 5, "false": 1, "feedback_s": [2.0, 3.0],
+        "error_deg": [[15.0], [10.0], [5.0], [4.0], [3.0]], "decided_s": [[0.4], [], [0.4], [0.3], [0.3]],
+    }  # fmt: skip
+    drills = [*run.drills(feedback="voice"), *run.demos(), *(d for t in ("slow", "normal", "fast") for d in run.drills(tempo=t))]
+    drills += [drill for t in OPTIONS.thresholds for drill in run.drills(threshold_deg=t)]
+    for name in (*(Job(network).key for network in networks), "shipped"):
+        for drill in drills:
+            run.measurements.keep(f"drill-{name}-{drill.key}", outcome)
+    return run
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_its_rows_beside_the_papers(name: str, known: Run, tmp_path: Path) -> None:
+    section = EXPERIMENTS[name](known)
+    assert section.rows
+    assert all(row.name.startswith("simulation_") for row in section.rows)
+    assert len({row.name for row in section.rows}) == len(section.rows)
+    for table in section.tables:
+        assert all(len(line) == len(table.heading) for line in table.lines)
+    text = markdown(report(list(section.rows)), [section], [])
+    assert section.title in text
+    assert "nan" not in text
+    if section.panels:
+        draw_section(section, tmp_path / "figure.png")
+        assert (tmp_path / "figure.png").stat().st_size > 5000
+
+
+def test_the_main_figures_have_the_limits_that_they_are_judged_by(known: Run) -> None:
+    limits = {row.name: (row.limit, row.ok) for row in EXPERIMENTS["main"](known).rows if row.limit is not None}
+    assert limits == {
+        "simulation_accuracy": (">= 0.98", True),
+        "simulation_angle_score": (">= 0.93", True),
+        "simulation_occluded_45_accuracy": (">= 0.95", True),
+        "simulation_hit_rate": (">= 0.95", False),
+        "simulation_false_rate": ("<= 0.05", False),
+    }
+
+
+def test_structures_in_the_papers_order_are_no_disagreement_and_equal_rounds_are(known: Run) -> None:
+    assert EXPERIMENTS["figure3"](known).disagreements == ()
+    assert any("they are equal" in sentence for sentence in EXPERIMENTS["figure10"](known).disagreements)
+
+
+def test_half_a_clip_is_added_where_only_whole_clips_are_answered(known: Run) -> None:
+    waits, streams = known.judged(Job("segmented_clips")), known.judged(Job("keypoints_2d"))
+    assert waits["latency_s"] - streams["latency_s"] == pytest.approx(32 / 30)
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,16 +169,14 @@ def test_a_wrong_option_is_said(wrong: list[str], capsys: pytest.CaptureFixture[
     assert wrong[0] in capsys.readouterr().err
 
 
-def test_the_shipped_bundle_streams_a_clip_with_any_modality(clip_cache: Path) -> None:
+def test_the_shipped_bundle_streams_a_clip_of_which_much_is_hidden(clip_cache: Path) -> None:
     clip = next(iter(clips([UNSEEN], clip_cache)))
-    config, bundle = load_config(None), load_bundle()
-    clear = stream_clip(config, bundle, clip, "both", 0.0)
-    assert clear["right"] / clear["ticks"] > 0.9
-    assert clear["recognised"]
-    assert 0.85 < clear["angle_score"] < 1
-    hidden = stream_clip(config, bundle, clip, "camera only", 0.6)
-    assert hidden["angle_score"] < clear["angle_score"]
-    assert json.loads(json.dumps(clear)) == clear
+    found = stream_clip(load_config(None), load_bundle(), clip, "both", 0.45)
+    assert found["right"] / found["ticks"] > 0.5
+    assert found["recognised"]
+    assert 0.7 < found["angle_score"] < 1
+    assert pooled([found, found])["accuracy"] == found["right"] / found["ticks"]
+    assert json.loads(json.dumps(found)) == found
 
 
 def test_a_drill_has_one_error_from_the_first_repetition_of_every_set_on() -> None:
