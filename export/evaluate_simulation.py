@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=sorted(EXPERIMENTS), help="these experiments (default: all)")
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path("reports"), help="where to (default: %(default)s)")
-    parser.add_argument("--steps", type=_at_least(1), default=500, help="steps of each training (default: %(default)s)")
+    parser.add_argument("--steps", type=_at_least(1), default=600, help="steps of each training (default: %(default)s)")
     parser.add_argument("--seeds", type=_at_least(1), default=5, help="seeds of each network in table 5 (default: %(default)s)")
     parser.add_argument(
         "--sessions", type=_at_least(2), default=amounts.sessions, help="emulated sessions to learn from (default: %(default)s)"

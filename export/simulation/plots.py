@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ def draw_section(section: Section, path: Path) -> None:
     figure = Figure(figsize=(11, 0.6 + 3.3 * len(section.panels)), dpi=100, layout="constrained")
     grid = figure.subplots(len(section.panels), 2, sharey="row", squeeze=False)
     for (left, right), panel in zip(grid, section.panels, strict=True):
-        _draw(left, panel, panel.ours, "Spotter")
-        _draw(right, panel, panel.paper, "paper")
+        shared = [] if panel.bars else _places([*panel.ours, *panel.paper])
+        _draw(left, panel, panel.ours, "Spotter", shared)
+        _draw(right, panel, panel.paper, "paper, what it states", shared)
         left.set_ylabel(panel.y_label)
         if panel.bars:
             _stretch(left, [*panel.ours, *panel.paper])
@@ -34,17 +36,24 @@ def draw_section(section: Section, path: Path) -> None:
     write_whole(path, picture.getvalue())
 
 
-def _draw(axes: Any, panel: Panel, series: Sequence[Series], whose: str) -> None:
+def _places(series: Sequence[Series]) -> list[str]:
+    """Places on the x axis, numbers in their order."""
+    places = list(dict.fromkeys(place for one in series for place in one.values))
+    return sorted(places, key=float) if all(place.replace(".", "", 1).isdigit() for place in places) else places
+
+
+def _measured(one: Series) -> dict[str, float]:
+    return {place: value for place, value in one.values.items() if value is not None and math.isfinite(value)}
+
+
+def _draw(axes: Any, panel: Panel, series: Sequence[Series], whose: str, shared: Sequence[str]) -> None:
+    """`shared`: places that the panel's other half has too; bars have only their own."""
     axes.set_title(f"{panel.title}, {whose}", loc="left", fontsize=10)
     axes.set_xlabel(panel.x_label)
     axes.grid(axis="y", alpha=0.3)
-    places = list(dict.fromkeys(place for one in series for place in one.values))
+    places = list(shared or _places(series))
     for i, one in enumerate(series):
-        shown = [
-            (places.index(place), value, one.deviation.get(place, 0.0))
-            for place, value in one.values.items()
-            if value is not None
-        ]
+        shown = [(places.index(place), value, one.deviation.get(place, 0.0)) for place, value in _measured(one).items()]
         if not shown:
             continue
         x, y, off = (np.array(column, float) for column in zip(*shown, strict=True))
@@ -67,7 +76,7 @@ def _stretch(axes: Any, series: Sequence[Series]) -> None:
     """A scale on which bars of nearly one height can be told apart; where it doesn't begin at 0 the axis says so."""
     ends = [
         value + sign * one.deviation.get(place, 0.0)
-        for one in series for place, value in one.values.items() for sign in (-1, 1) if value is not None
+        for one in series for place, value in _measured(one).items() for sign in (-1, 1)
     ]  # fmt: skip
     if not ends:
         return

@@ -105,9 +105,10 @@ def trained(
     torch.manual_seed(recipe.seed)
     network = untrained(job.model, job.window)
     # What training asks of a Coach is its call signature, its heads and its scales: all of the zoo has those.
-    as_coach, drawn = cast(Coach, network), cast(Sampler, Worn(batches(), job.sensors))
-    standardise(as_coach, drawn)
-    train(as_coach, drawn, recipe, report)
+    drawn, as_coach = batches(), cast(Coach, network)
+    # Scales of a modality that is never there can't be told; those of the full batches do no harm, for they scale nothing.
+    standardise(as_coach, cast(Sampler, drawn))
+    train(as_coach, cast(Sampler, Worn(drawn, job.sensors)), recipe, report)
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
     write_whole(file, buffer.getvalue())

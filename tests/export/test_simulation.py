@@ -28,6 +28,7 @@ from export.simulation.measures import (
     weighted_score,
 )
 from export.simulation.occlusion import PARTS, hidden_landmarks, occluded
+from export.simulation.plots import draw_section
 from export.simulation.report import markdown, write_report
 from export.simulation.sections import Panel, Section, Series, Table, slug
 
@@ -247,6 +248,13 @@ def test_the_report_holds_rows_tables_pictures_and_disagreements(tmp_path: Path)
     assert "- Hits: the paper has b above a; here it is the other way round" in text
     assert (tmp_path / "simulation" / "figure7.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["simulation", "simulation.json", "simulation.md"]
+
+
+def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
+    gone = Series("ours", {"a": math.nan, "b": None})
+    panels = (Panel("p", "", "y", (gone,), (), bars=True), Panel("q", "", "y", (gone,), (Series("x", {"a": 1.0}),)))
+    draw_section(Section("s", "S", "w", (), panels=panels), tmp_path / "s.png")
+    assert (tmp_path / "s.png").stat().st_size > 0
 
 
 def test_agreement_is_said_too() -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -171,7 +173,7 @@ def test_eight_units_reach_the_nodes_that_carry_them() -> None:
     assert tuple(network.fusion.scatter[:, 4:].argmax(0).tolist()) == UPPER_NODES
 
 
-def test_a_training_is_done_once_and_found_again(session: Session, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_training_is_done_once_and_found_again(session: Session, tmp_path: Path) -> None:
     job, kept = Job("tcn_only", seed=2), Kept(tmp_path)
     steps: list[Progress] = []
     first = trained(job, kept, lambda: sampler(session), recipe_of(job, FEW), steps.append)
@@ -183,8 +185,15 @@ def test_a_training_is_done_once_and_found_again(session: Session, tmp_path) -> 
     assert [file.name for file in tmp_path.iterdir()] == [f"{job.key}.pt"]
 
 
+@pytest.mark.parametrize("sensors", ["none", BLIND])
+def test_a_network_that_never_has_one_modality_learns_from_the_other(sensors: str, session: Session, tmp_path: Path) -> None:
+    job = Job("tcn_gat", sensors=sensors)
+    network = trained(job, Kept(tmp_path), lambda: sampler(session), recipe_of(job, FEW))
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+
+
 @pytest.mark.parametrize("damage", [b"", b"no checkpoint", b"PK\x03\x04 half of one"])
-def test_a_damaged_checkpoint_is_an_error_that_names_it(damage: bytes, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_checkpoint_is_an_error_that_names_it(damage: bytes, tmp_path: Path) -> None:
     job = Job("tcn_only")
     (tmp_path / f"{job.key}.pt").write_bytes(damage)
     with pytest.raises(StoreError, match=r"tcn_only-both-w64-s1\.pt.*Delete it"):
