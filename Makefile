@@ -14,7 +14,7 @@ FIRMWARE_SETUP := .venv/firmware.stamp
 MICROPYTHON_STUBS := 1.28.0.post4
 PYRIGHT := tests/firmware/node_modules/pyright/index.js
 
-.PHONY: help demo test lint unit types fuzz references model voice figures picture evaluate-people show-data install \
+.PHONY: help demo test lint unit types fuzz references model voice figures picture evaluate evaluate-people show-data install \
   uninstall clean
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make picture  draw docs/demo.png anew"
 	@echo "sudo make install    put Spotter onto this appliance: $(PREFIX), units, settings (DESTDIR=, PREFIX=, PIP=no)"
 	@echo "sudo make uninstall  take it off again; sessions are kept"
+	@echo "make evaluate  every table and figure of the paper on virtual trainees, into reports/ (90 minutes; ARGS='--only table5 figure4')"
 	@echo "make evaluate-people  what the shipped coach makes of recorded people, into reports/ (ARGS='--only video_pose --data FOLDER')"
 	@echo "make show-data SET=ui_prmd  a set of recordings as pictures, into out/data/"
 
@@ -71,6 +72,9 @@ picture: $(RUN_SETUP)
 
 install uninstall:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' PIP='$(PIP)' sh systemd/install.sh $@
+
+evaluate: $(TEST_SETUP)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m export.evaluate_simulation $(ARGS)
 
 evaluate-people: $(TEST_SETUP)
 	$(BIN)/python -m export.evaluate_people $(ARGS)
