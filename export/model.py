@@ -36,7 +36,13 @@ class Shape:
     node_form: int = 8
     action: int = 40
     posture: int = 192
+    units: int = N_BANDS
     dropout: float = 0.3
+
+    @property
+    def seen(self) -> int:
+        """Numbers that `seen_now` gives, with so many IMUs."""
+        return 4 * N_NODES + N_JOINTS + self.units * INERTIAL_CHANNELS
 
     @property
     def receptive_field(self) -> int:
@@ -208,11 +214,8 @@ class Reasoner(nn.Module):
 
 
 def seen_now(skeleton: Tensor, inertial: Tensor, shown: Tensor) -> Tensor:
-    """The tick itself as one vector (..., SEEN): every landmark and how well it is seen, the landmarks' own angles, the bands."""
+    """The tick itself as one vector: every landmark and how well it is seen, the landmarks' own angles, the bands."""
     return torch.cat((skeleton[..., 0:3].flatten(-2), skeleton[..., PRESENT - 1], shown, inertial.flatten(-2)), -1)
-
-
-SEEN = 4 * N_NODES + N_JOINTS + N_BANDS * INERTIAL_CHANNELS
 
 
 class Readout(nn.Module):
@@ -235,7 +238,7 @@ class Readout(nn.Module):
         self.summary = nn.Linear(shape.channels, shape.node_summary)
         self.action = nn.Linear(N_NODES * shape.node_summary + shape.channels, shape.action)
         self.form = nn.Linear(shape.channels, shape.node_form)
-        self.posture = nn.Linear(N_NODES * shape.node_form + shape.channels + SEEN, shape.posture)
+        self.posture = nn.Linear(N_NODES * shape.node_form + shape.channels + shape.seen, shape.posture)
         self.exercise = nn.Linear(shape.action, len(EXERCISES))
         self.stage = nn.Linear(shape.action, len(Stage))
         self.phase = nn.Linear(shape.action, 2)
@@ -246,7 +249,7 @@ class Readout(nn.Module):
         nn.init.zeros_(self.body_angle.bias)
 
     def forward(self, nodes: Tensor, pooled: Tensor, importance: Tensor, shown: Tensor, now: Tensor) -> Heads:
-        """(M, 33, C), (M, C), (M, 33), shown angles (M, 12) and the tick itself (M, SEEN) -> heads with leading dimension M."""
+        """(M, 33, C), (M, C), (M, 33), shown angles (M, 12) and the tick itself (M, S) -> heads with leading dimension M."""
         flat = F.relu(self.summary(nodes)).reshape(-1, N_NODES * self.summary.out_features)
         action = F.relu(self.action(self.dropout(torch.cat((flat, pooled), -1))))  # (M, 40)
         form = self.form(nodes).reshape(-1, N_NODES * self.form.out_features)
@@ -279,7 +282,7 @@ class Coach(nn.Module):
         x, shown, now = x[:, at], shown[:, at], seen_now(skeleton, inertial, shown)[:, at]  # (B, T', ...)
         batch, ticks = x.shape[:2]
         reasoned = self.reasoner(x.reshape(batch * ticks, N_NODES, -1))
-        heads = self.readout(*reasoned, shown.reshape(batch * ticks, N_JOINTS), now.reshape(batch * ticks, SEEN))
+        heads = self.readout(*reasoned, shown.reshape(batch * ticks, N_JOINTS), now.reshape(batch * ticks, self.shape.seen))
         return Heads(*(head.reshape(batch, ticks, -1) for head in heads))
 
 

@@ -121,9 +121,9 @@ def network_answers(network: nn.Module, sensors: str) -> Callable[[Batch], Answe
     return answer
 
 
-def bundle_answers(bundle: Bundle, runtime: str = "auto", precision: str = "int8") -> Callable[[Batch], Answers]:
+def bundle_answers(bundle: Bundle, runtime: str = "auto") -> Callable[[Batch], Answers]:
     """What a bundle says, stepped tick by tick on the device's runtime."""
-    model = StepModel(bundle, runtime, precision)
+    model = StepModel(bundle, runtime)
     order = np.array([EXERCISES.index(name) for name in bundle.classes])
 
     def answer(batch: Batch) -> Answers:

@@ -98,11 +98,11 @@ class Material:
         """`unseen` with units at upper arms and thighs instead of the bands."""
         return self._upper(UNSEEN, self.unseen, emulated_trainee)
 
-    def batches(self, job: Job, ticks: int, share_rendered: float) -> Batches:
+    def batches(self, job: Job, ticks: int) -> Batches:
         """What `job` is trained on."""
 
         def sampler(sessions: Sequence[Session], learned: Sequence[Session]) -> Sampler:
-            return Sampler(sessions, learned, self.constants, ticks=ticks, share_rendered=share_rendered, seed=job.seed)
+            return Sampler([(0.5, sessions), (0.5, learned)], self.constants, ticks=ticks, seed=job.seed)
 
         bands = sampler(self.sessions, self.learned)
         return Paired(bands, sampler(self.upper, self.learned_upper)) if job.sensors == DENSE else bands

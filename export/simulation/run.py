@@ -79,7 +79,7 @@ class Run:
             self.report(f"train {job.title}", progress.steps, recipe.steps)
 
         return trained(
-            job, self.trainings, lambda: self.material.batches(job, recipe.ticks, recipe.share_rendered), recipe, tell
+            job, self.trainings, lambda: self.material.batches(job, recipe.ticks), recipe, tell
         )  # fmt: skip
 
     def judged(self, job: Job, occlusion: int = 0) -> dict[str, float]:
@@ -229,7 +229,7 @@ def _drilled(drill: Drill) -> dict[str, Any]:
 def _stepping(work: _Work) -> Stepping:
     if work.who is None:
         bundle: Bundle = load_bundle(work.config.model.bundle or None)
-        return StepModel(bundle, work.config.model.runtime, work.config.model.precision)
+        return StepModel(bundle, work.config.model.runtime)
     network = cast(Coach, restored(work.who, Kept(work.trainings)))
     return TorchStep(network, FeatureConstants(), work.responses)
 

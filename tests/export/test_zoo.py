@@ -41,7 +41,7 @@ def upper(session: Session) -> Session:
 
 
 def sampler(session: Session, seed: int = 0) -> Sampler:
-    return Sampler([session], [session], FeatureConstants(), ticks=FEW.ticks, share_rendered=0.5, seed=seed)
+    return Sampler([(1.0, [session])], FeatureConstants(), ticks=FEW.ticks, seed=seed)
 
 
 def features(units: int, ticks: int = 70) -> tuple[torch.Tensor, torch.Tensor]:
