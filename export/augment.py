@@ -32,15 +32,8 @@ SEGMENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 LENGTH_SPREAD, SIDE_SPREAD = 0.08, 0.02
 """Standard deviation of a bone's length over people, and between the sides of one as the estimator shows it."""
 
-STRAP_SPREAD_DEG, SLIPPED, SLIPPED_DEG = 6.0, 0.25, 60.0
-"""How far a strap is off on top of the trainee's own spread; share of stretches in which each is off by anything up to that."""
-SCALE_SPREAD = 0.02
-"""Standard deviation of a sensor's scale."""
-
-CAMERA_ONLY, BANDS_ONLY, SOME_BANDS = 0.3, 0.15, 0.2
+CAMERA_ONLY, BANDS_ONLY, SOME_BANDS = 0.3, 0.1, 0.2
 """Shares of stretches with no band, with no camera, and with a part of the bands; the rest has everything."""
-ONE_SIDE = 0.4
-"""Share of those without a camera that have one wrist and the ankle on its side."""
 
 
 def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, NDArray[np.float32]]:
@@ -50,11 +43,8 @@ def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.flo
     _other_limbs(rng, signals)
     _turn_camera(rng, signals)
     _turn_straps(rng, signals)
-    _scale_sensors(rng, signals)
     if rng.random() < 0.25:
         _hide_limb(rng, signals)
-    if rng.random() < 0.1:
-        _swap_sides(rng, signals)
     if rng.random() < 0.15:
         _lose_pose(rng, signals)
     _drop_modality(rng, signals)
@@ -88,28 +78,12 @@ def _turn_camera(rng: np.random.Generator, signals: Aligned) -> None:
 
 
 def _turn_straps(rng: np.random.Generator, signals: Aligned) -> None:
-    slipped = rng.random() < SLIPPED
     for band in range(N_BANDS):
-        angle = math.radians(rng.uniform(-SLIPPED_DEG, SLIPPED_DEG) if slipped else rng.normal(0, STRAP_SPREAD_DEG))
+        angle = rng.normal(0, math.radians(6))
         c, s = math.cos(angle), math.sin(angle)
         turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]], np.float32)
         signals.imu[:, band, :3] = signals.imu[:, band, :3] @ turn.T
         signals.imu[:, band, 3:] = signals.imu[:, band, 3:] @ turn.T
-
-
-def _scale_sensors(rng: np.random.Generator, signals: Aligned) -> None:
-    scale = rng.normal(1, SCALE_SPREAD, (N_BANDS, 2)).astype(np.float32)
-    signals.imu[..., :3] *= scale[:, :1]
-    signals.imu[..., 3:] *= scale[:, 1:]
-
-
-def _swap_sides(rng: np.random.Generator, signals: Aligned) -> None:
-    """For some frames the estimator takes left for right."""
-    start, length = int(rng.integers(len(signals.world))), int(rng.integers(2, 12))
-    nodes = list(MIRRORED_NODES)
-    span = slice(start, start + length)
-    signals.world[span] = signals.world[span, nodes]
-    signals.visibility[span] = signals.visibility[span, nodes]
 
 
 def _hide_limb(rng: np.random.Generator, signals: Aligned) -> None:
@@ -141,8 +115,6 @@ def _drop_modality(rng: np.random.Generator, signals: Aligned) -> None:
         signals.imu_present[:] = False
     elif drawn < CAMERA_ONLY + BANDS_ONLY:
         signals.pose_present[:] = False
-        if rng.random() < ONE_SIDE:
-            signals.imu_present[:, int(rng.integers(2)) :: 2] = False
     elif drawn < CAMERA_ONLY + BANDS_ONLY + SOME_BANDS:
         worn = rng.random(N_BANDS) < 0.5
         signals.imu_present[:, ~worn] = False

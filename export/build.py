@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -20,7 +21,7 @@ from device.runtime import bundle, parity
 from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from export.checkpoint import Checkpoint
-from export.clips import DEFAULT_CACHE, Clip, clips, fingerprint
+from export.clips import ANY_MANNER, DEFAULT_CACHE, Clip, clips, fingerprint
 from export.convert import convert, rounded
 from export.dataset import Sampler, Session, emulated, observed, rendered, whole
 from export.datasets.catalogue import DEFAULT, ENVIRONMENT, data_folder
@@ -60,14 +61,22 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=bundle.shipped_bundle(), help="the bundle's folder (default: the shipped one)"
     )
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="steps to train (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=180, help="rendered clips to learn from (default: %(default)s)")
-    parser.add_argument("--sessions", type=int, default=160, help="emulated sessions to learn from (default: %(default)s)")
-    parser.add_argument("--held-out", type=int, default=30, help="rendered clips to judge by (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=138, help="rendered clips to learn from (default: %(default)s)")
     parser.add_argument(
-        "--data",
-        type=Path,
-        help=f"folder of the recordings; people in it are learned from too (default: {ENVIRONMENT}, {DEFAULT})",
+        "--manner-clips",
+        type=int,
+        default=0,
+        help="rendered clips of trainees who stand, hold their arms and rest as anybody might, and of other exercises, to learn "
+        "from too (default: %(default)s; docs/people.md says what they are good for)",
     )
+    parser.add_argument("--sessions", type=int, default=160, help="emulated sessions to learn from (default: %(default)s)")
+    parser.add_argument("--held-out", type=int, default=12, help="rendered clips to judge by (default: %(default)s)")
+    parser.add_argument(
+        "--people",
+        action="store_true",
+        help="learn from those of the recorded people who may be trained on, too (docs/people.md says what that is good for)",
+    )
+    parser.add_argument("--data", type=Path, help=f"folder of the recordings (default: {ENVIRONMENT}, {DEFAULT})")
     parser.add_argument(
         "--log",
         type=Path,
@@ -85,6 +94,8 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     signals, constants = SignalsConfig(), FeatureConstants()
     recipe = dataclasses.replace(Recipe(), steps=args.steps, seed=args.seed, threads=args.processes)
     found = _clips(args, progress, range(RENDERED, RENDERED + args.clips), "render clips")
+    if args.manner_clips:
+        found += _clips(args, progress, ANY_MANNER[: args.manner_clips], "render clips in any manner")
     judged = _clips(args, progress, range(HELD_OUT, HELD_OUT + args.held_out), "render clips to judge by")
 
     task = progress.add_task("fit the landmark noise", total=1, note="")
@@ -94,11 +105,7 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
 
     learned = [rendered(clip, signals) for clip in found]
     held_out = [rendered(clip, signals) for clip in judged]
-    task = progress.add_task("read recorded people", total=None, note="")
-    recordings = people(data_folder(args.data), noise, signals)
-    progress.update(
-        task, total=1, completed=1, note=f"{len(recordings)} sessions" if recordings else "none here: virtual trainees only"
-    )
+    recordings = _recordings(args, progress, noise, signals) if args.people else []
     pools = [(SHARE_EMULATED, sessions), (SHARE_RENDERED, learned), (SHARE_RECORDED, recordings)]
     sampler = Sampler(pools, constants, ticks=recipe.ticks, seed=args.seed)
     torch.manual_seed(args.seed)
@@ -109,6 +116,7 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         "source": "virtual trainees" + (" and recorded people (ui_prmd)" if recordings else ""),
         "code": fingerprint(),
         "rendered_clips": len(found),
+        "rendered_in_any_manner": args.manner_clips,
         "rendered_ticks": sum(map(len, learned)),
         "emulated_sessions": len(sessions),
         "emulated_ticks": sum(map(len, sessions)),
@@ -121,12 +129,12 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         coach, sampler, recipe,
         lambda p: progress.update(task, completed=p.steps, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items())),
         judge=lambda network: badness(network, held_out, constants),
-        checkpoint=Checkpoint(args.log.expanduser(), f"{recipe} {coach.shape} {learned_from}"),
+        checkpoint=Checkpoint(args.log.expanduser(), f"{recipe} {coach.shape} {learned_from} {_code()}"),
     )  # fmt: skip
 
     task = progress.add_task("export and check", total=1, note="")
     scores = {"": evaluate(coach, held_out, constants), "_camera_only": evaluate(coach, held_out, constants, bands=False)}
-    responses = measure_responses(rounded(coach), list(zip((clip.seed for clip in judged), held_out, strict=True)), constants)
+    responses = measure_responses(rounded(coach), list(zip((clip.seed for clip in found), learned, strict=True)), constants)
     _write(args.out, coach, sampler, constants, responses, learned_from, _flat(scores), args.seed)
     figures = _figures(args.out, scores, held_out, constants)
     progress.update(task, completed=1)
@@ -140,6 +148,21 @@ def _clips(args: argparse.Namespace, progress: Progress, seeds: range, title: st
         done.append(clip)
         progress.advance(task)
     return sorted(done, key=lambda clip: clip.seed)
+
+
+def _recordings(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
+    task = progress.add_task("read recorded people", total=None, note="")
+    recordings = people(data_folder(args.data), noise, signals)
+    progress.update(task, total=1, completed=1, note=f"{len(recordings)} sessions")
+    return recordings
+
+
+def _code() -> str:
+    """Hash of what a training follows from beside its material: one that was interrupted goes on only with the same code."""
+    digest = hashlib.sha256()
+    for name in ("model", "train", "dataset", "augment", "landmark_noise", "recorded"):
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _emulated(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:

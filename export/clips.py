@@ -26,6 +26,8 @@ from device.sim.trainee import VirtualTrainee
 
 RATE_HZ = 15.0
 DEFAULT_CACHE = Path("~/.cache/spotter/clips")
+ANY_MANNER = range(2_500_000, 3_000_000)
+"""Seeds whose trainees stand, hold their arms and rest as anybody might, and do other exercises before and after."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +41,12 @@ class Clip:
 def clip_plan(seed: int) -> SessionPlan:
     """One set of five to eight repetitions whose habits change all the time, with little before and after it.
 
-    Exercises take turns from seed to seed; every second one faces any way at all.
+    Exercises take turns from seed to seed; every second one faces any way at all. Seeds of `ANY_MANNER` do it in any manner.
     """
     exercise = sorted(EXERCISES[:-1])[seed % (len(EXERCISES) - 1)]
-    return plan_session(seed, sets=[exercise], reps=5 + seed // 5 % 4, variety=(0.3, 1.0)[seed % 2], brief=True)
+    return plan_session(
+        seed, sets=[exercise], reps=5 + seed // 5 % 4, variety=(0.3, 1.0)[seed % 2], brief=True, manners=seed in ANY_MANNER
+    )
 
 
 def clip_scene(seed: int) -> Scene:

@@ -33,16 +33,9 @@ class Shape:
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
     heads: int = 4
     node_summary: int = 6
-    node_form: int = 8
     action: int = 40
-    posture: int = 192
-    units: int = N_BANDS
+    posture: int = 64
     dropout: float = 0.3
-
-    @property
-    def seen(self) -> int:
-        """Numbers that `seen_now` gives, with so many IMUs."""
-        return 4 * N_NODES + N_JOINTS + self.units * INERTIAL_CHANNELS
 
     @property
     def receptive_field(self) -> int:
@@ -213,18 +206,10 @@ class Reasoner(nn.Module):
         return x, pooled, importance
 
 
-def seen_now(skeleton: Tensor, inertial: Tensor, shown: Tensor) -> Tensor:
-    """The tick itself as one vector: every landmark and how well it is seen, the landmarks' own angles, the bands."""
-    return torch.cat((skeleton[..., 0:3].flatten(-2), skeleton[..., PRESENT - 1], shown, inertial.flatten(-2)), -1)
-
-
 class Readout(nn.Module):
     """The heads. A refined angle is the landmarks' own angle plus a correction read at the joint's node and from the
-    whole body; with no pose the correction is all there is. How far landmarks are off depends on the whole posture as it is
-    seen at this very tick, so the correction reads that too: through the nodes alone half of an unusual posture is lost.
-
-    The dropout after the second layer of attention is on what the heads that recognise read: an angle learned under dropout
-    shrinks towards the usual movement, and with it every deviation.
+    whole body; with no pose the correction is all there is. The dropout after the second layer of attention is on what the
+    heads that recognise read: an angle learned under dropout shrinks towards the usual movement, and with it every deviation.
     """
 
     select: Tensor
@@ -237,8 +222,7 @@ class Readout(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
         self.summary = nn.Linear(shape.channels, shape.node_summary)
         self.action = nn.Linear(N_NODES * shape.node_summary + shape.channels, shape.action)
-        self.form = nn.Linear(shape.channels, shape.node_form)
-        self.posture = nn.Linear(N_NODES * shape.node_form + shape.channels + shape.seen, shape.posture)
+        self.posture = nn.Linear(N_NODES * shape.node_summary + shape.channels, shape.posture)
         self.exercise = nn.Linear(shape.action, len(EXERCISES))
         self.stage = nn.Linear(shape.action, len(Stage))
         self.phase = nn.Linear(shape.action, 2)
@@ -248,12 +232,11 @@ class Readout(nn.Module):
         nn.init.zeros_(self.body_angle.weight)
         nn.init.zeros_(self.body_angle.bias)
 
-    def forward(self, nodes: Tensor, pooled: Tensor, importance: Tensor, shown: Tensor, now: Tensor) -> Heads:
-        """(M, 33, C), (M, C), (M, 33), shown angles (M, 12) and the tick itself (M, S) -> heads with leading dimension M."""
+    def forward(self, nodes: Tensor, pooled: Tensor, importance: Tensor, shown: Tensor) -> Heads:
+        """(M, 33, C), (M, C), (M, 33) and the shown angles (M, 12) -> heads with leading dimension M."""
         flat = F.relu(self.summary(nodes)).reshape(-1, N_NODES * self.summary.out_features)
-        action = F.relu(self.action(self.dropout(torch.cat((flat, pooled), -1))))  # (M, 40)
-        form = self.form(nodes).reshape(-1, N_NODES * self.form.out_features)
-        posture = F.relu(self.posture(torch.cat((form, pooled, now), -1)))  # (M, 192)
+        body = torch.cat((flat, pooled), -1)
+        action, posture = F.relu(self.action(self.dropout(body))), F.relu(self.posture(body))  # (M, 40), (M, 64)
         of_body = self.body_angle(posture)  # (M, 24)
         at_joint = F.linear(nodes.transpose(-1, -2), self.select)  # (M, C, 12)
         correction = of_body[:, :N_JOINTS] + (at_joint * self.joint_angle[0]).sum(-2)
@@ -279,10 +262,10 @@ class Coach(nn.Module):
         x = self.fusion(skeleton, inertial, at_nodes)  # (B, T, 33, C)
         for layer in self.encoder:
             x = layer(x)
-        x, shown, now = x[:, at], shown[:, at], seen_now(skeleton, inertial, shown)[:, at]  # (B, T', ...)
+        x, shown = x[:, at], shown[:, at]  # (B, T', ...)
         batch, ticks = x.shape[:2]
         reasoned = self.reasoner(x.reshape(batch * ticks, N_NODES, -1))
-        heads = self.readout(*reasoned, shown.reshape(batch * ticks, N_JOINTS), now.reshape(batch * ticks, self.shape.seen))
+        heads = self.readout(*reasoned, shown.reshape(batch * ticks, N_JOINTS))
         return Heads(*(head.reshape(batch, ticks, -1) for head in heads))
 
 
@@ -315,5 +298,5 @@ class CoachStep(nn.Module):
         for i, layer in enumerate(self.coach.encoder):
             states.append(x)
             x = layer.step(taps[2 * i : 2 * i + 1], taps[2 * i + 1 : 2 * i + 2], x)  # type: ignore[operator]
-        heads = self.coach.readout(*self.coach.reasoner(x), shown, seen_now(skeleton, inertial, shown))
+        heads = self.coach.readout(*self.coach.reasoner(x), shown)
         return (*heads, torch.cat(states, 0))

@@ -26,11 +26,11 @@ VIEWS = 3
 
 
 def people(data: Path, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
-    """Sessions of the people in `data` who are trained on (70 % of them), none where the recordings are not there."""
+    """Sessions of the people in `data` who are trained on, 70 % of them. Raises DatasetError where they are not there."""
     check_trains("ui_prmd")
     folder = data / "ui_prmd"
     if not folder.is_dir():
-        return []
+        raise DatasetError(f"{folder}: is absent. Give the folder of the recordings with --data, or leave out --people.")
     everybody = {clip.subject for clip in ui_prmd.clips(folder, movements=range(1, 2))}
     trained = split_people(everybody).train
     return [

@@ -23,22 +23,17 @@ from export.clips import clip_plan
 from export.dataset import Session, whole
 from export.model import Coach, Heads
 
-MIN_SPREAD = 0.8
-"""A few people more or less lucky say no more than this."""
-MIN_GAIN = 0.5
+MIN_SPREAD = 1.0
+"""The clips are those that the network learned from: where it errs less there than it says, it says what holds for others."""
+MIN_GAIN = 0.4
 """An error that is seen smaller than this is not blown up further: its windows stay uncertain."""
-PRIOR_WINDOWS, PRIOR_SIZE_RAD = 20, 0.15
-"""The gain is drawn towards 1 by so many windows of such a deviation: the people that it is measured on are few."""
 
 
 @torch.no_grad()
 def measure_responses(
     coach: Coach, clips: Sequence[tuple[int, Session]], constants: FeatureConstants
 ) -> dict[str, dict[str, Response]]:
-    """Responses by class and error from rendered `clips`, each with its seed; least squares over all windows of an error.
-
-    The clips are of people that the network has not learned from: on those that it has, it errs less than on anybody else.
-    """
+    """Responses by class and error from rendered `clips`, each with its seed; least squares over all windows of an error."""
     coach.eval()
     shown: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
     for seed, session in clips:
@@ -92,8 +87,7 @@ def _sample(session: Session, heads: Heads, t: int, tick_hz: float) -> Sample:
 def _fitted(windows: NDArray[np.float64]) -> Response:
     """`windows` (n, 3): true, shown, sigma."""
     true, shown, sigma = windows.T
-    about, prior = true - true.mean(), PRIOR_WINDOWS * PRIOR_SIZE_RAD**2
-    slope = float((about @ (shown - shown.mean()) + prior) / (about @ about + prior))
+    slope = float(np.cov(true, shown)[0, 1] / max(np.var(true, ddof=1), 1e-6))
     gain = float(np.clip(slope, MIN_GAIN, 1.2))
     bias = float(np.mean(shown - gain * true))
     spread = float(np.sqrt(np.mean(((shown - bias - gain * true) / sigma) ** 2)))

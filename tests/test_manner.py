@@ -9,6 +9,7 @@ from device.sim.script import RestBlock, SessionPlan, SetBlock, plan_session
 from device.sim.trainee import VirtualTrainee
 from device.sim.transitions import OTHER_EXERCISES
 from device.skeleton import JOINT, NODE
+from export.clips import ANY_MANNER, clip_plan
 
 ALL = load_exercises()
 
@@ -78,9 +79,9 @@ def test_only_what_an_exercise_leaves_free_is_drawn() -> None:
     assert {name for name, manners in drawn.items() if any(manner.knee for manner in manners)} == {"squat", "bicep_curl"}
 
 
-def test_only_sessions_with_variety_have_manners_and_other_exercises() -> None:
-    for variety, there in ((0.0, False), (1.0, True)):
-        blocks = [block for seed in range(20) for block in plan_session(seed, variety=variety).blocks]
+def test_only_sessions_that_ask_for_them_have_manners_and_other_exercises() -> None:
+    for there in (False, True):
+        blocks = [block for seed in range(20) for block in plan_session(seed, variety=1.0, manners=there).blocks]
         assert any(block.manner != AS_USUAL for block in blocks if isinstance(block, SetBlock)) is there
         activities = {name for block in blocks if isinstance(block, RestBlock) for name in block.activities}
         assert bool(activities & set(OTHER_EXERCISES)) is there
@@ -95,3 +96,10 @@ def test_other_exercises_are_none_move_far_and_tear_nothing(name: str) -> None:
     moved = np.linalg.norm(np.diff(track.landmarks, axis=0), axis=-1) * 50
     assert moved.max() < 10
     assert np.ptp(track.landmarks[200:], axis=0).max() > 0.05
+
+
+def test_clips_in_any_manner_have_seeds_of_their_own() -> None:
+    drawn = [clip_plan(seed) for seed in (*ANY_MANNER[:20], *range(2_000_000, 2_000_020))]
+    usual = [all(block.manner == AS_USUAL for block in plan.blocks if isinstance(block, SetBlock)) for plan in drawn]
+    assert all(usual[20:])
+    assert not all(usual[:20])

@@ -14,7 +14,7 @@ from device.sim.motion import TEMPOS, motion_of
 from device.sim.transitions import ACTIVITIES, OTHER_EXERCISES
 
 FROM_BEHIND = 0.08
-"""Share of the sets, where there is variety, that are done with the back to the camera."""
+"""Share of the sets in any manner that are done with the back to the camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +68,34 @@ def plan_session(
     exercises: Mapping[str, Exercise] | None = None,
     variety: float = 0.0,
     brief: bool = False,
+    manners: bool = False,
 ) -> SessionPlan:
     """A session from a seed: the named sets in order, by default each exercise once in random order.
 
     `reps`: repetitions of every set (default 6 to 8). `variety`: 0 a session as people do it (mostly one clear habit per set),
-    up to 1 for training data: any heading, any manner, exercises that the coach does not know in the rests, and habits of any
-    size, up to two at a time, that change every repetition or two, so that nothing but the movement itself tells of them.
-    `brief`: hardly any rest, and no turning before the first set.
+    up to 1 for training data: any heading, more kinds of rests, and habits of any size, up to two at a time, that change
+    every repetition or two, so that nothing but the movement itself tells of them. `brief`: hardly any rest, and no
+    turning before the first set. `manners`: sets are done in any manner, also with the back to the camera, and the rests have
+    exercises that the coach does not know.
     """
     rng = np.random.default_rng((seed, 1))
     known = exercises if exercises is not None else load_exercises()
     names = list(sets) if sets is not None else [str(name) for name in rng.permutation(sorted(known))]
-    blocks: list[SetBlock | RestBlock] = [_rest(rng, variety, short=True)]
+    blocks: list[SetBlock | RestBlock] = [_rest(rng, variety, short=True, others=manners)]
     for name in names:
-        blocks += [_set(rng, known[name], reps, variety), _rest(rng, variety, short=brief)]
+        planned = _set(rng, known[name], reps, variety)
+        blocks += [in_any_manner(rng, planned, known[name]) if manners else planned]
+        blocks += [_rest(rng, variety, short=brief, others=manners)]
     heading_rad = float(np.radians(rng.uniform(-35, 35)))
     faced = [block.heading_rad for block in blocks if isinstance(block, SetBlock)]
     return SessionPlan(faced[0] if brief and faced else heading_rad, tuple(blocks))
 
 
 def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety: float) -> SetBlock:
-    motion = motion_of(exercise)
-    low, high = motion.turn
+    low, high = motion_of(exercise).turn
     heading = rng.uniform(low, min(high + 20 * variety, 100)) * rng.choice((-1, 1))
     count = reps if reps is not None else int(rng.integers(6, 9) if variety == 0 else rng.integers(3, 10))
-    block = SetBlock(
+    return SetBlock(
         exercise.name,
         str(rng.choice(exercise.variants)),
         count,
@@ -100,12 +103,15 @@ def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety
         _habits(rng, exercise, count, variety),
         float(np.radians(heading)),
     )
-    if variety == 0:
-        return block
+
+
+def in_any_manner(rng: np.random.Generator, block: SetBlock, exercise: Exercise) -> SetBlock:
+    """`block` as anybody might do it."""
+    motion = motion_of(exercise)
     # Push-ups are seen from the side only; whoever stands may also turn the back on the camera.
-    behind = low == 0 and rng.random() < FROM_BEHIND
-    away = block.heading_rad + np.pi * behind
-    return dataclasses.replace(block, heading_rad=float(away), manner=draw_manner(rng, exercise, motion))
+    behind = motion.turn[0] == 0 and rng.random() < FROM_BEHIND
+    away = float(block.heading_rad + np.pi * behind)
+    return dataclasses.replace(block, heading_rad=away, manner=draw_manner(rng, exercise, motion))
 
 
 def _habits(rng: np.random.Generator, exercise: Exercise, reps: int, variety: float) -> tuple[PlannedHabit, ...]:
@@ -135,10 +141,10 @@ def _drawn(
     return tuple(planned)
 
 
-def _rest(rng: np.random.Generator, variety: float, *, short: bool) -> RestBlock:
+def _rest(rng: np.random.Generator, variety: float, *, short: bool, others: bool) -> RestBlock:
     most = 1 if short or variety == 0 else 3
     count = int(rng.integers(0, most + 1))
-    known = sorted(ACTIVITIES) if variety == 0 else sorted({**ACTIVITIES, **OTHER_EXERCISES})
+    known = sorted({**ACTIVITIES, **OTHER_EXERCISES} if others else ACTIVITIES)
     names = tuple(str(name) for name in rng.choice(known, size=count, replace=False))
     low, high = (1.0, 2.0) if short else (4.5, 7.0)
     return RestBlock(float(rng.uniform(low * (1 - 0.5 * variety), high)), names)

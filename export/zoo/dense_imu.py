@@ -14,8 +14,8 @@ UPPER_NODES = tuple(NODE[name] for name in ("left_elbow", "right_elbow", "left_k
 
 def dense_imu() -> Coach:
     """Takes inertial features (B, T, 8, 8): the bands, then the units at `UPPER_NODES`."""
+    coach = Coach(Shape())
     nodes = (*BAND_NODES, *UPPER_NODES)
-    coach = Coach(Shape(units=len(nodes)))
     scatter = np.zeros((N_NODES, len(nodes)), np.float32)
     scatter[list(nodes), range(len(nodes))] = 1
     coach.fusion.scatter = torch.from_numpy(scatter)

@@ -10,9 +10,9 @@ from export.model import Coach, Heads, Readout, Shape
 class ShownAngles(Readout):
     """The heads without the correction of the angles. The uncertainty is still learned: it is that of the shown angles."""
 
-    def forward(self, nodes: Tensor, pooled: Tensor, importance: Tensor, shown: Tensor, now: Tensor) -> Heads:
+    def forward(self, nodes: Tensor, pooled: Tensor, importance: Tensor, shown: Tensor) -> Heads:
         """As `Readout`."""
-        return super().forward(nodes, pooled, importance, shown, now)._replace(angles=shown)
+        return super().forward(nodes, pooled, importance, shown)._replace(angles=shown)
 
 
 def shown_angles() -> Coach:

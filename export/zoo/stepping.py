@@ -14,7 +14,7 @@ from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.runtime.model import MAX_LOG_SIGMA, softmax
 from device.skeleton import N_NODES
-from export.model import Coach, Heads, TemporalLayer, seen_now
+from export.model import Coach, Heads, TemporalLayer
 from export.zoo.tcn_lstm import NodeMemory, State
 
 Responses = Mapping[str, Mapping[str, Response]]
@@ -68,5 +68,5 @@ class TorchStep:
                 assert not isinstance(state, Tensor)
                 x, self._rings[i] = layer.step(x, state)
         self._tick += 1
-        heads: Heads = coach.readout(*coach.reasoner(x), shown, seen_now(nodes, bands, shown))
+        heads: Heads = coach.readout(*coach.reasoner(x), shown)
         return heads

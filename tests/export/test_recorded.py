@@ -7,6 +7,8 @@ import recorded_sets as made
 
 pytest.importorskip("torch", reason="the export extra is not installed")
 
+from torch import nn
+
 from device.config import SignalsConfig
 from device.errors import DatasetError, TrainingRefused
 from device.exercises import load_exercises
@@ -17,7 +19,8 @@ from export.datasets.catalogue import check_trains
 from export.datasets.clip import Clip, Truth
 from export.datasets.moments import with_moments
 from export.datasets.virtual_trainee import emulated
-from export.recorded import recorded
+from export.landmark_noise import LandmarkNoise
+from export.recorded import people, recorded
 
 SQUAT = EXERCISES.index("squat")
 
@@ -85,6 +88,11 @@ def test_motion_capture_knows_every_moment(tmp_path: Path) -> None:
         session = recorded(clip, SignalsConfig())
         assert (session.labels.exercise == SQUAT).mean() > 0.8
         assert np.isfinite(session.labels.angles).all()
+
+
+def test_people_who_are_not_there_are_missed_by_name(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"ui_prmd: is absent\. Give the folder of the recordings with --data"):
+        people(tmp_path, LandmarkNoise(nn.Identity(), []), SignalsConfig())
 
 
 def test_sets_without_a_clear_licence_are_refused() -> None:
