@@ -225,8 +225,10 @@ class Aligner:
             if mean is not None:
                 means[i], present[i] = mean, True
         means /= 2 * half_ns
-        smooth = np.where(self._felt[:, None], _smooth(self._signals.imu_smoothing, self._imu, means), means)
-        self._imu = np.where(present[:, None], smooth, self._imu)
+        smooth = _smooth(self._signals.imu_smoothing, self._imu, means)
+        if not (self._felt & present).all():
+            smooth = np.where(present[:, None], np.where(self._felt[:, None], smooth, means), self._imu)
+        self._imu = smooth
         self._felt = present
         return present
 

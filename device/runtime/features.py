@@ -194,9 +194,8 @@ def _inertial(constants: FeatureConstants, imu: NDArray[np.floating[Any]], imu_p
     out = np.empty((*signal.shape[:-2], N_BANDS, INERTIAL_CHANNELS))
     out[..., 0:3] = signal[..., 0:3] / constants.force_scale
     out[..., 3:6] = signal[..., 3:6] / constants.rate_scale
-    squared = signal * signal
-    force = np.sqrt(squared[..., 0:3].sum(axis=-1))
-    rate = np.sqrt(squared[..., 3:6].sum(axis=-1))
+    sizes = np.sqrt((signal * signal).reshape(*signal.shape[:-1], 2, 3).sum(axis=-1))
+    force, rate = sizes[..., 0], sizes[..., 1]
     out[..., 6] = constants.gamma * force / constants.force_typical + (1 - constants.gamma) * rate / constants.rate_typical
     _limit(constants, out[..., :7])
     out[..., 7] = present
