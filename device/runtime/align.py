@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -225,8 +226,10 @@ class Aligner:
             if mean is not None:
                 means[i], present[i] = mean, True
         means /= 2 * half_ns
-        smooth = np.where(self._felt[:, None], _smooth(self._signals.imu_smoothing, self._imu, means), means)
-        self._imu = np.where(present[:, None], smooth, self._imu)
+        smooth = _smooth(self._signals.imu_smoothing, self._imu, means)
+        if not (self._felt & present).all():
+            smooth = np.where(present[:, None], np.where(self._felt[:, None], smooth, means), self._imu)
+        self._imu = smooth
         self._felt = present
         return present
 
@@ -241,8 +244,10 @@ class Aligner:
         return times[repeated:], values[repeated:]
 
     def _append(self, buffer: _Buffer, times: Times, values: Floats, usable: NDArray[np.bool_]) -> None:
-        ordered = len(times) > 0 and times[0] > buffer.newest_ns and bool((times[1:] > times[:-1]).all())
-        if ordered and times[-1] <= self._now_ns + MAX_ASTRAY_NS:
+        # A packet's few times are compared faster one by one than in an array.
+        at = times.tolist()
+        ordered = len(at) > 0 and at[0] > buffer.newest_ns and all(a < b for a, b in pairwise(at))
+        if ordered and at[-1] <= self._now_ns + MAX_ASTRAY_NS:
             self.counters.overflow += buffer.append(times, values, usable)
             return
         near = times <= self._now_ns + MAX_ASTRAY_NS

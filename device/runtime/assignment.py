@@ -34,7 +34,7 @@ MISPLACED_PRIOR, FLIPPED_PRIOR = -1.5, -6.0
 MAX_LAG_S = 0.133
 SPAN_S = 0.2
 """Time over which a change of direction is taken: the landmarks' noise is about 0.15 s long."""
-EVALUATION_S = 0.1
+EVALUATION_S = 0.2
 MIN_VISIBILITY = 0.6
 MIN_LIMB_M = 0.05
 
@@ -50,8 +50,8 @@ _CELLS = (2 * np.arange(N_BANDS) + _FLIPPED).T * N_BANDS + _LIMBS.T
 _HEADING = np.exp(2j * np.pi * np.arange(12) / 12)
 _HEADINGS = 2 * len(_HEADING)
 """Headings of a band's frame in the camera's, and those of its mirror image: see `_swings`."""
-_HEADING_MIX = 0.01
-"""Share of each evaluation that spreads over all headings, as the gyro's bias turns the band's frame."""
+_HEADING_MIX_HZ = 0.1
+"""Share that spreads over all headings in a second, as the gyro's bias turns the band's frame."""
 
 _STATIC_S, _MOVING_S = 1.2, 0.5
 """Seconds until a residual of the inclination, and one of its changes, is a new one."""
@@ -104,6 +104,7 @@ class Assignment:
         self._reach = round(MAX_LAG_S * tick_hz)
         interval_s = self._every / tick_hz
         self._static, self._moving = interval_s / _STATIC_S, interval_s / _MOVING_S
+        self._mixed = interval_s * _HEADING_MIX_HZ
         self._kept = float(np.exp(-interval_s / FORGETTING_S))
         keep = 2 * self._reach + self._span + 1
         self._axes = np.zeros((keep, N_BANDS, 3))
@@ -226,7 +227,7 @@ class Assignment:
         likelihood = np.exp(self._moving * _nats(across * across + away * away))
         posterior = self._headings * np.where(comparable[..., None], likelihood, 1.0)
         predicted = posterior.sum(-1, keepdims=True)
-        self._headings = (1 - _HEADING_MIX) * posterior / predicted + _HEADING_MIX / _HEADINGS
+        self._headings = (1 - self._mixed) * posterior / predicted + self._mixed / _HEADINGS
         return np.asarray(np.log(predicted[..., 0]))
 
 

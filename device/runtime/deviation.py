@@ -44,7 +44,8 @@ class Sample:
 def sample_of(tick: Tick, estimate: Estimate) -> Sample:
     """The angles of a tick with the uncertainty that the model states and that unseen landmarks add."""
     visibility = np.asarray(tick.visibility, dtype=np.float64)[_JOINT_LANDMARKS].min(axis=1)
-    unseen = HIDDEN_SIGMA * (1 - np.clip(visibility, 0, 1)) ** 2 if tick.pose_present else np.full(N_JOINTS, BLIND_SIGMA)
+    hidden = 1 - np.minimum(np.maximum(visibility, 0.0), 1.0)
+    unseen = HIDDEN_SIGMA * hidden**2 if tick.pose_present else np.full(N_JOINTS, BLIND_SIGMA)
     sigma = np.hypot(np.asarray(estimate.angle_sigma, dtype=np.float64), unseen)
     return Sample(tick.t_ns, estimate.phase, np.asarray(estimate.angles, dtype=np.float64), sigma)
 

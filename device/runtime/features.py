@@ -136,7 +136,7 @@ class FeatureExtractor:
             self._p, self._v = p, v
         else:
             self._p = self._v = None
-        return skeleton.astype(np.float32), _inertial(self.constants, tick.imu, tick.imu_present)
+        return skeleton.astype(np.float32), _inertial_of_tick(self.constants, tick.imu, tick.imu_present)
 
 
 def _or_zero(difference: NDArray[np.float64] | None) -> NDArray[np.float64]:
@@ -186,6 +186,22 @@ def _limit(constants: FeatureConstants, out: NDArray[np.float64]) -> None:
     np.maximum(out, -constants.limit, out=out)
 
 
+def _inertial_of_tick(constants: FeatureConstants, imu: Array, imu_present: NDArray[np.bool_]) -> Array:
+    """`_inertial` of one tick: so few numbers are faster one by one than in arrays."""
+    limit, force_scale, rate_scale = constants.limit, constants.force_scale, constants.rate_scale
+    bands = []
+    for values, here in zip(imu.tolist(), imu_present.tolist(), strict=True):
+        if not here or not math.isfinite(sum(values)):
+            bands.append([0.0] * INERTIAL_CHANNELS)
+            continue
+        fx, fy, fz, wx, wy, wz = values
+        force, rate = math.sqrt(fx * fx + fy * fy + fz * fz), math.sqrt(wx * wx + wy * wy + wz * wz)
+        z = constants.gamma * force / constants.force_typical + (1 - constants.gamma) * rate / constants.rate_typical
+        u = (fx / force_scale, fy / force_scale, fz / force_scale, wx / rate_scale, wy / rate_scale, wz / rate_scale)
+        bands.append([*[limit if v > limit else -limit if v < -limit else v for v in (*u, z)], 1.0])
+    return np.array(bands, dtype=np.float32)
+
+
 def _inertial(constants: FeatureConstants, imu: NDArray[np.floating[Any]], imu_present: NDArray[np.bool_]) -> Array:
     signal = np.asarray(imu, dtype=np.float64)
     present = np.asarray(imu_present, dtype=np.bool_) & np.isfinite(signal).all(axis=-1)
@@ -194,9 +210,8 @@ def _inertial(constants: FeatureConstants, imu: NDArray[np.floating[Any]], imu_p
     out = np.empty((*signal.shape[:-2], N_BANDS, INERTIAL_CHANNELS))
     out[..., 0:3] = signal[..., 0:3] / constants.force_scale
     out[..., 3:6] = signal[..., 3:6] / constants.rate_scale
-    squared = signal * signal
-    force = np.sqrt(squared[..., 0:3].sum(axis=-1))
-    rate = np.sqrt(squared[..., 3:6].sum(axis=-1))
+    sizes = np.sqrt((signal * signal).reshape(*signal.shape[:-1], 2, 3).sum(axis=-1))
+    force, rate = sizes[..., 0], sizes[..., 1]
     out[..., 6] = constants.gamma * force / constants.force_typical + (1 - constants.gamma) * rate / constants.rate_typical
     _limit(constants, out[..., :7])
     out[..., 7] = present

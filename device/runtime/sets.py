@@ -37,7 +37,7 @@ JOINT_SLACK = math.radians(10)
 _TRUNK = [NODE[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 _KINDS = tuple(joint.name.removeprefix("left_") for joint in JOINTS[::2])
 _SIDES = {kind: (JOINT[f"left_{kind}"], JOINT[f"right_{kind}"]) for kind in _KINDS}
-_LANDMARKS = np.array([[(JOINTS[i].a, JOINTS[i].b, JOINTS[i].c) for i in _SIDES[kind]] for kind in _KINDS])
+_LANDMARKS = [[(JOINTS[i].a, JOINTS[i].b, JOINTS[i].c) for i in _SIDES[kind]] for kind in _KINDS]
 _ENTER, _LEAVE = 0.6, 0.4
 _TIME_CONSTANT_S = 0.35
 _GLITCH_NS = NS_PER_S
@@ -269,8 +269,8 @@ def kinds_of(exercise: Exercise) -> list[int]:
 
 def seen_kinds(visibility: NDArray[np.floating[Any]]) -> list[float]:
     """How well each kind of joint is seen: the worst landmark of its better side. `visibility`: (33,)."""
-    seen: list[float] = visibility[_LANDMARKS].min(axis=2).max(axis=1).tolist()
-    return seen
+    seen: list[float] = visibility.tolist()
+    return [max(min(seen[a], seen[b], seen[c]) for a, b, c in sides) for sides in _LANDMARKS]
 
 
 def seen_share(seen: list[float], kinds: list[int]) -> float:

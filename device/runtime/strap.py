@@ -161,7 +161,7 @@ def outward(points: Sequence[Vector], limb: int) -> Vector:
     return [side * (c + _STRAIGHT_KNEE * across) for c, across in zip(hinge, left, strict=True)]
 
 
-# Ten times a second on vectors of three: plain numbers take a fifth of what arrays take.
+# Five times a second on vectors of three: plain numbers take a fifth of what arrays take.
 
 
 def _less(a: Vector, b: Vector) -> Vector:

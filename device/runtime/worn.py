@@ -58,15 +58,16 @@ class BandWatch:
         self._turns: Floats = np.tile(np.eye(3), (N_BANDS, 1, 1))
         self._reference: list[complex | None] = [None] * N_BANDS
         self._followed = EVALUATION_S / REFERENCE_S
-        self._silent_ticks = np.zeros(N_BANDS, dtype=np.int64)
+        self._silent_ticks = [0] * N_BANDS
         self._silent_at = round(SILENT_S * tick_hz)
         self._said: set[str] = set()
 
     def step(self, tick: Tick) -> list[str]:
         """Next tick, with the bands as they are. Returns the prompts of what is to be said, each once in a session."""
         started = self._attitudes.step(tick.imu, tick.imu_present)
-        if not tick.imu_present.all() or self._silent_ticks.any():
-            self._silent_ticks = np.where(tick.imu_present, 0, self._silent_ticks + 1)
+        self._silent_ticks = [
+            0 if here else ticks + 1 for ticks, here in zip(self._silent_ticks, tick.imu_present.tolist(), strict=True)
+        ]
         if started.any():
             self._started |= started
             self._assignment.forget_headings(started)
@@ -103,8 +104,8 @@ class BandWatch:
         """Take over a verdict that is certain of something else. Returns prompts."""
         verdict = self._assignment.verdict()
         before = self.worn
-        known = np.array(verdict.certain) | (self._silent_ticks >= self._silent_at)
-        limbs = tuple(v if k else b for v, k, b in zip(verdict.limbs, known.tolist(), before.limbs, strict=True))
+        known = [sure or ticks >= self._silent_at for sure, ticks in zip(verdict.certain, self._silent_ticks, strict=True)]
+        limbs = tuple(v if k else b for v, k, b in zip(verdict.limbs, known, before.limbs, strict=True))
         if len(set(limbs)) < N_BANDS:
             # Not all of an exchange is certain: none of it is taken over.
             limbs = before.limbs
