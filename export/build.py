@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -21,10 +20,11 @@ from device.runtime import bundle, parity
 from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from export.checkpoint import Checkpoint
-from export.clips import ANY_MANNER, DEFAULT_CACHE, Clip, clips, fingerprint
+from export.clips import ANY_MANNER, DEFAULT_CACHE, Clip, clips, clips_fingerprint
 from export.convert import convert, rounded
 from export.dataset import Sampler, Session, emulated, observed, rendered, whole
 from export.datasets.catalogue import DEFAULT, ENVIRONMENT, data_folder
+from export.kept import fingerprint
 from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.model import Coach
 from export.recorded import people
@@ -114,7 +114,7 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     task = progress.add_task("train", total=recipe.steps, note="")
     learned_from = {
         "source": "virtual trainees" + (" and recorded people (ui_prmd)" if recordings else ""),
-        "code": fingerprint(),
+        "code": clips_fingerprint(),
         "rendered_clips": len(found),
         "rendered_in_any_manner": args.manner_clips,
         "rendered_ticks": sum(map(len, learned)),
@@ -159,10 +159,8 @@ def _recordings(args: argparse.Namespace, progress: Progress, noise: LandmarkNoi
 
 def _code() -> str:
     """Hash of what a training follows from beside its material: one that was interrupted goes on only with the same code."""
-    digest = hashlib.sha256()
-    for name in ("model", "train", "dataset", "augment", "landmark_noise", "recorded"):
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
-    return digest.hexdigest()[:12]
+    names = ("model", "train", "dataset", "augment", "landmark_noise", "recorded")
+    return fingerprint(Path(__file__).parent / f"{name}.py" for name in names)
 
 
 def _emulated(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from device.errors import TrainingError
+from export.kept import replace_file
 
 STATE, CURVES = "state.pt", "curves.csv"
 
@@ -42,15 +43,11 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace what was saved; after an error or a power cut the former state is still there."""
-        unfinished = self.folder / f".{STATE}"
+        whole = io.BytesIO()
+        torch.save({"recipe": self._recipe, "state": state}, whole)
         try:
-            with unfinished.open("wb") as stream:
-                torch.save({"recipe": self._recipe, "state": state}, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            unfinished.replace(self.folder / STATE)
-        except (OSError, RuntimeError) as error:
-            unfinished.unlink(missing_ok=True)
+            replace_file(self.folder / STATE, whole.getbuffer())
+        except OSError as error:
             raise _unwritable(self.folder, error) from error
 
     def log(self, step: int, values: Mapping[str, float], *, fresh: bool) -> None:
@@ -70,7 +67,7 @@ class Checkpoint:
         (self.folder / STATE).unlink(missing_ok=True)
 
 
-def _unwritable(folder: Path, error: Exception) -> TrainingError:
+def _unwritable(folder: Path, error: OSError) -> TrainingError:
     return TrainingError(
         f"{folder}: the training's state can't be written there ({error}). Make room or name another folder with --log; "
         "what was saved before is kept, and the same command goes on from it."

@@ -5,7 +5,6 @@ A clip is a pure function of its seed and of the code that draws it, whose finge
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from device.runtime.align import PoseTrack
 from device.sim.scene import Scene, sample_scene
 from device.sim.script import SessionPlan, plan_session
 from device.sim.trainee import VirtualTrainee
+from export.kept import fingerprint
 
 RATE_HZ = 15.0
 DEFAULT_CACHE = Path("~/.cache/spotter/clips")
@@ -56,7 +56,7 @@ def clip_scene(seed: int) -> Scene:
 
 def clips(seeds: Sequence[int], cache: Path = DEFAULT_CACHE, *, processes: int = 2) -> Iterator[Clip]:
     """Clips of `seeds` in any order, as each is done; those in the cache come at once."""
-    folder = cache.expanduser() / fingerprint()
+    folder = cache.expanduser() / clips_fingerprint()
     folder.mkdir(parents=True, exist_ok=True)
     missing = []
     for seed in seeds:
@@ -73,7 +73,7 @@ def clips(seeds: Sequence[int], cache: Path = DEFAULT_CACHE, *, processes: int =
             yield _load(folder, done.result())
 
 
-def fingerprint() -> str:
+def clips_fingerprint() -> str:
     """Hash of all that a clip follows from: the virtual trainee, the exercises, the virtual camera and the estimator."""
     root = Path(device.__file__).parent
     files = [
@@ -83,10 +83,7 @@ def fingerprint() -> str:
         *(root / "runtime" / "pose_litert").glob("*.py"),
         Path(__file__),
     ]
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    return fingerprint(files)
 
 
 def render(seed: int) -> PoseTrack:

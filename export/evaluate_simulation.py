@@ -24,8 +24,8 @@ from device.config import load_config
 from device.errors import SpotterError
 from device.report.needs import require_report
 from export.clips import DEFAULT_CACHE
+from export.kept import DEFAULT, check_writable
 from export.simulation import coaching, recognition
-from export.simulation.kept import DEFAULT, check_writable
 from export.simulation.material import Amounts
 from export.simulation.report import write_report
 from export.simulation.run import Options, Run

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import fields
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from device.errors import DatasetError
 from export.datasets.clip import Clip, Truth
+from export.kept import replace_file
 
 FORMAT = 1
 
@@ -38,24 +37,12 @@ def save_clip(clip: Clip, path: Path | str) -> None:
 
 def write_whole(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write an .npz archive; nothing of it is left where the disk is full. Raises DatasetError."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
     whole = io.BytesIO()
     np.savez_compressed(whole, **arrays)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as stream:
-            stream.write(whole.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(file)
+        replace_file(file, whole.getbuffer())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
         raise DatasetError(f"{file}: can't be written ({error.strerror}). Make room, or choose another folder.") from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
 
 
 def load_clip(path: Path | str) -> Clip:

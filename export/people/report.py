@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from device.errors import DatasetError
 from device.messages import EXERCISES
 from device.rows import Report, as_json
 from export.datasets.clip import Clip
+from export.kept import replace_file
 from export.people.figures import confusion, worst
 from export.people.plots import draw_confusion, draw_people, draw_repetitions, draw_seen
 from export.people.watch import Seen
@@ -84,12 +84,7 @@ def _clip(one: Seen) -> dict[str, Any]:
 
 
 def _write(file: Path, text: str) -> None:
-    unfinished = file.with_name(f".{file.name}.part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(file)
+        replace_file(file, text.encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
         raise DatasetError(f"{file}: can't be written ({error.strerror}). Make room, or give --out another folder.") from error

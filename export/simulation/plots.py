@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from export.simulation.kept import write_whole
+from export.kept import write_whole
 from export.simulation.sections import Panel, Section, Series
 
 COLOURS = ("#1f4e79", "#c8501e", "#2c8a3d", "#7b3294", "#e0a214")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from device.rows import Report, as_json
-from export.simulation.kept import write_whole
+from export.kept import write_whole
 from export.simulation.plots import draw_section
 from export.simulation.sections import Section, Table
 

@@ -21,14 +21,14 @@ from device.runtime.core import Stepping
 from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.runtime.model import StepModel
-from export.clips import fingerprint as clips_fingerprint
+from export.clips import clips_fingerprint
 from export.dataset import Batch
+from export.kept import Kept, fingerprint
 from export.landmark_noise import LandmarkNoise
 from export.model import Coach
 from export.responses import measure_responses
 from export.simulation.drill import Drill, run_drill
 from export.simulation.judge import bundle_answers, bundle_step_s, judge, network_answers, network_step_s, seen_by
-from export.simulation.kept import Kept, fingerprint
 from export.simulation.material import UNSEEN, Amounts, Material, Reporter
 from export.simulation.shipped import pooled, stream_clip
 from export.train import Progress, Recipe
@@ -78,9 +78,7 @@ class Run:
         def tell(progress: Progress) -> None:
             self.report(f"train {job.title}", progress.steps, recipe.steps)
 
-        return trained(
-            job, self.trainings, lambda: self.material.batches(job, recipe.ticks), recipe, tell
-        )  # fmt: skip
+        return trained(job, self.trainings, lambda: self.material.batches(job, recipe.ticks), recipe, tell)
 
     def judged(self, job: Job, occlusion: int = 0) -> dict[str, float]:
         """`export.simulation.judge.Judged` of `job`, with its `step_s` and its `latency_s`. `occlusion`: percent."""

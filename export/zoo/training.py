@@ -16,8 +16,8 @@ from torch import nn
 from device.errors import StoreError
 from device.skeleton import N_BANDS
 from export.dataset import Batch, Sampler
+from export.kept import Kept, write_whole
 from export.model import Coach
-from export.simulation.kept import Kept, write_whole
 from export.train import Progress, Recipe, standardise, train
 from export.zoo.catalogue import MODELS, untrained
 

@@ -1,4 +1,5 @@
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from device.errors import StoreError
 from device.messages import EXERCISES
 from device.rows import report, row
 from export.dataset import Batch, Labels
+from export.kept import Kept, check_writable, fingerprint, write_whole
 from export.simulation import paper
 from export.simulation.coaching import false_rate, feedback_s, hit_rate
 from export.simulation.judge import decided, judge, sets_of
-from export.simulation.kept import Kept, check_writable, fingerprint, write_whole
 from export.simulation.measures import (
     Spread,
     accuracy,
@@ -201,7 +202,7 @@ def test_a_file_is_whole_or_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
-    (tmp_path / ".x.bin.part").symlink_to("/dev/full")
+    (tmp_path / f".x.bin.{os.getpid()}.part").symlink_to("/dev/full")
     with pytest.raises(StoreError, match="No space left"):
         write_whole(tmp_path / "x.bin", b"x" * 100_000)
     assert list(tmp_path.iterdir()) == []

@@ -15,8 +15,8 @@ from device.sim.bands import GRAVITY, perfect_sensors, true_imu  # noqa: E402
 from device.sim.script import plan_session  # noqa: E402
 from device.sim.trainee import VirtualTrainee  # noqa: E402
 from export.dataset import Sampler, Session, whole  # noqa: E402
+from export.kept import Kept  # noqa: E402
 from export.model import Coach, Shape  # noqa: E402
-from export.simulation.kept import Kept  # noqa: E402
 from export.simulation.upper_bands import UpperWearer, with_upper_bands  # noqa: E402
 from export.train import Progress, Recipe, losses  # noqa: E402
 from export.zoo.catalogue import MODELS, untrained  # noqa: E402

@@ -9,7 +9,7 @@ from device.messages import NS_PER_S
 from device.runtime.align import PoseTrack
 from device.sim.script import SessionPlan, plan_session
 from device.sim.trainee import VirtualTrainee
-from export.clips import clip_plan, clip_scene, fingerprint
+from export.clips import clip_plan, clip_scene, clips_fingerprint
 from export.dataset import Session, _session
 from export.landmark_noise import true_pose
 
@@ -29,7 +29,7 @@ def made_session(seed: int, plan: SessionPlan | None = None) -> Session:
 
 def fill_clip_cache(cache: Path, seeds: list[int]) -> None:
     """Clips as `export.clips` would have rendered them."""
-    folder = cache / fingerprint()
+    folder = cache / clips_fingerprint()
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         poses = made_poses(seed, VirtualTrainee(seed, clip_plan(seed), deaf=True))

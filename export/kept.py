@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,28 @@ from device.errors import StoreError
 DEFAULT = Path("~/.cache/spotter/zoo")
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write `file` so that it is whole or isn't there. Raises StoreError."""
-    unfinished = file.with_name(f".{file.name}.part")
+def replace_file(file: Path, content: bytes | memoryview) -> None:
+    """Put `content` on the disk and into the place of `file` at once: after an error or a power cut what stood there still stands
+    there, and nothing half-written does. Raises OSError; its words are the caller's, who knows what was to be written."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
+        with unfinished.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
         unfinished.replace(file)
-    except OSError as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write `file` so that it is whole or isn't there. Raises StoreError."""
+    try:
+        replace_file(file, content)
+    except OSError as error:
         raise StoreError(f"{file}: can't be written ({error.strerror}). Make room, or give another folder.") from error
 
 
