@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +18,20 @@ from device.runtime import bundle, parity
 from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from export.checkpoint import Checkpoint
-from export.clips import ANY_MANNER, DEFAULT_CACHE, Clip, clips, clips_fingerprint
+from export.clips import DEFAULT_CACHE, Clip, clips, clips_fingerprint
 from export.convert import convert, rounded
-from export.dataset import Sampler, Session, emulated, observed, rendered, whole
+from export.dataset import Sampler, Session, emulated_sessions, observed, rendered, whole
 from export.datasets.catalogue import DEFAULT, ENVIRONMENT, data_folder
 from export.kept import fingerprint
 from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.model import Coach
 from export.recorded import people
 from export.responses import measure_responses
+from export.seeds import ANY_MANNER, EMULATED, HELD_OUT, RENDERED
 from export.train import Recipe, Scores, badness, evaluate, standardise, train
 
-EMULATED, RENDERED, HELD_OUT = 1_000_000, 2_000_000, 3_000_000
-"""First seeds of the sessions to learn from and of those to judge by; far from any that a user would type."""
 SHARE_EMULATED, SHARE_RENDERED, SHARE_RECORDED = 0.4, 0.5, 0.1
 """From where the stretches come that the network sees."""
-CHUNK = 8
-"""Sessions that a worker makes in one go."""
 DEFAULT_LOG = Path("~/.cache/spotter/training")
 
 
@@ -167,17 +162,10 @@ def _emulated(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise
     task: TaskID = progress.add_task("make sessions", total=args.sessions, note="")
     seeds = range(EMULATED, EMULATED + args.sessions)
     done: list[Session] = []
-    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
-        chunks = [pool.submit(_chunk, seeds[i : i + CHUNK], noise, signals) for i in range(0, len(seeds), CHUNK)]
-        for chunk in chunks:
-            done += chunk.result()
-            progress.update(task, completed=len(done))
+    for chunk in emulated_sessions(seeds, noise, signals, processes=args.processes):
+        done += chunk
+        progress.update(task, completed=len(done))
     return done
-
-
-def _chunk(seeds: range, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
-    torch.set_num_threads(1)
-    return [emulated(seed, noise, signals) for seed in seeds]
 
 
 def _write(

@@ -23,11 +23,10 @@ from device.sim.scene import Scene, sample_scene
 from device.sim.script import SessionPlan, plan_session
 from device.sim.trainee import VirtualTrainee
 from export.kept import fingerprint
+from export.seeds import ANY_MANNER
 
 RATE_HZ = 15.0
 DEFAULT_CACHE = Path("~/.cache/spotter/clips")
-ANY_MANNER = range(2_500_000, 3_000_000)
-"""Seeds whose trainees stand, hold their arms and rest as anybody might, and do other exercises before and after."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

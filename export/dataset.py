@@ -7,11 +7,14 @@ augments them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from device.config import SignalsConfig
@@ -29,6 +32,8 @@ from export.landmark_noise import LandmarkNoise, Observed, true_pose
 IMU_HZ = 100.0
 MAX_ASYNCHRONY_S = 0.03
 """What may be left between camera and bands after alignment."""
+CHUNK = 4
+"""Sessions that a process makes in one go."""
 POSE_RATES_HZ = (10.0, 12.0, 15.0, 15.0, 15.0, 20.0, 30.0)
 
 
@@ -81,6 +86,23 @@ def emulated(seed: int, noise: LandmarkNoise, signals: SignalsConfig) -> Session
     return _session(seed, trainee, PoseTrack(times, world, visibility, present), signals)
 
 
+def emulated_sessions(seeds: range, noise: LandmarkNoise, signals: SignalsConfig, *, processes: int) -> Iterator[list[Session]]:
+    """The sessions of `seeds` in their order, some at a time, made by so many processes."""
+    chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
+    if processes == 1:
+        yield from (_chunk(chunk, noise, signals) for chunk in chunks)
+        return
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        waiting = [pool.submit(_chunk, chunk, noise, signals) for chunk in chunks]
+        yield from (done.result() for done in waiting)
+
+
+def _chunk(seeds: range, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
+    return [emulated(seed, noise, signals) for seed in seeds]
+
+
 def rendered(clip: Clip, signals: SignalsConfig) -> Session:
     """The session of a rendered clip."""
     return _session(clip.seed, VirtualTrainee(clip.seed, clip_plan(clip.seed), deaf=True), clip.poses, signals)
@@ -115,11 +137,21 @@ def _labels(trainee: VirtualTrainee, times_ns: NDArray[np.int64]) -> Labels:
     for repetition in (repetition for done in trainee.sets for repetition in done.repetitions):
         standard = trainee.exercises[repetition.exercise].standard(repetition.variant)
         inside = (times_ns >= repetition.start_ns) & (times_ns <= repetition.end_ns)
-        at = np.round(truth.phase[inside] * (len(standard) - 1)).astype(np.int64)
-        deviation[inside] = np.nan_to_num(truth.angles[inside] - standard[at])
-    # The model reads angles on a circle that is cut at -pi/2, where no joint goes.
-    angles = np.where(truth.angles > 1.5 * np.pi, truth.angles - 2 * np.pi, truth.angles)
-    return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), angles.astype(np.float32), deviation)
+        deviation[inside] = from_standard(standard, truth.phase[inside], truth.angles[inside])
+    return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), as_read(truth.angles), deviation)
+
+
+def from_standard(
+    standard: NDArray[np.floating[Any]], phase: NDArray[np.floating[Any]], angles: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n, 12) rad that `angles` (n, 12) are from the `standard` movement (41, 12) at `phase` (n,); 0 where that has no angle."""
+    at = np.round(phase * (len(standard) - 1)).astype(np.int64)
+    return np.asarray(np.nan_to_num(angles - standard[at]))
+
+
+def as_read(angles: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Angles as the model reads them: on a circle that is cut at -pi/2, where no joint goes."""
+    return np.where(angles > 1.5 * np.pi, angles - 2 * np.pi, angles).astype(np.float32)
 
 
 def whole(session: Session, constants: FeatureConstants) -> Batch:

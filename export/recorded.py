@@ -14,9 +14,9 @@ from device.exercises import Exercise, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Stage
 from device.runtime.align import ImuTrack, PoseTrack, resample
 from device.skeleton import N_BANDS, N_JOINTS
-from export.dataset import Labels, Session
+from export.dataset import Labels, Session, as_read, from_standard
 from export.datasets import ui_prmd
-from export.datasets.catalogue import check_trains
+from export.datasets.catalogue import check_trains, set_folder
 from export.datasets.clip import UNKNOWN, Clip
 from export.datasets.splits import split_people
 from export.landmark_noise import LandmarkNoise
@@ -28,16 +28,14 @@ VIEWS = 3
 def people(data: Path, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
     """Sessions of the people in `data` who are trained on, 70 % of them. Raises DatasetError where they are not there."""
     check_trains("ui_prmd")
-    folder = data / "ui_prmd"
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: is absent. Give the folder of the recordings with --data, or leave out --people.")
+    folder = set_folder("ui_prmd", data)
     everybody = {clip.subject for clip in ui_prmd.clips(folder, movements=range(1, 2))}
     trained = split_people(everybody).train
     return [
         recorded(clip, signals)
         for view in range(VIEWS)
-        for clip in ui_prmd.clips(folder, seed=1 + view, noise=noise)
-        if clip.subject in trained and clip.truth.exercise is not None
+        for clip in ui_prmd.clips(folder, seed=1 + view, noise=noise, people=trained)
+        if clip.truth.exercise is not None
     ]
 
 
@@ -70,15 +68,10 @@ def _labels(clip: Clip, ticks: NDArray[np.int64], exercises: Mapping[str, Exerci
         done = next((e for e in exercises.values() if len(inside) and e.model_class == EXERCISES[classes[inside[0]]]), None)
         if done is not None:
             deviation[inside] = _deviation(done, phase[inside], angles[inside])
-    angles = np.where(angles > 1.5 * np.pi, angles - 2 * np.pi, angles)
-    return Labels(classes, stages, phase.astype(np.float32), angles.astype(np.float32), deviation)
+    return Labels(classes, stages, phase.astype(np.float32), as_read(angles), deviation)
 
 
 def _deviation(exercise: Exercise, phase: NDArray[np.float32], angles: NDArray[np.float64]) -> NDArray[np.float32]:
     """(n, 12) rad from the standard of the variant that fits best; 0 where there is none."""
-    found = []
-    for variant in exercise.variants:
-        standard = np.asarray(exercise.standard(variant))
-        difference = angles - standard[np.round(phase * (len(standard) - 1)).astype(np.int64)]
-        found.append(np.nan_to_num(difference))
+    found = [from_standard(np.asarray(exercise.standard(variant)), phase, angles) for variant in exercise.variants]
     return np.asarray(min(found, key=lambda difference: float(np.abs(difference).mean())), dtype=np.float32)

@@ -9,7 +9,8 @@ from device.sim.script import RestBlock, SessionPlan, SetBlock, plan_session
 from device.sim.trainee import VirtualTrainee
 from device.sim.transitions import OTHER_EXERCISES
 from device.skeleton import JOINT, NODE
-from export.clips import ANY_MANNER, clip_plan
+from export.clips import clip_plan
+from export.seeds import ANY_MANNER, RENDERED
 
 ALL = load_exercises()
 
@@ -99,7 +100,7 @@ def test_other_exercises_are_none_move_far_and_tear_nothing(name: str) -> None:
 
 
 def test_clips_in_any_manner_have_seeds_of_their_own() -> None:
-    drawn = [clip_plan(seed) for seed in (*ANY_MANNER[:20], *range(2_000_000, 2_000_020))]
+    drawn = [clip_plan(seed) for seed in (*ANY_MANNER[:20], *range(RENDERED, RENDERED + 20))]
     usual = [all(block.manner == AS_USUAL for block in plan.blocks if isinstance(block, SetBlock)) for plan in drawn]
     assert all(usual[20:])
     assert not all(usual[:20])

@@ -58,11 +58,15 @@ def data_folder(given: Path | str | None = None) -> Path:
 
 def read_set(name: str, data: Path) -> Iterator[Clip]:
     """The clips of a set, to look at and to measure on. Raises DatasetError: no such set, or it is not in `data`."""
-    entry = _entry(name)
+    return _entry(name).read(set_folder(name, data))
+
+
+def set_folder(name: str, data: Path) -> Path:
+    """Folder of a set in `data`. Raises DatasetError: no such set, or it is one that is read and is not there."""
     folder = data / name
-    if entry.folder and not folder.is_dir():
+    if _entry(name).folder and not folder.is_dir():
         raise DatasetError(f"{folder}: is absent. Give the folder of the recordings with --data or in {ENVIRONMENT}.")
-    return entry.read(folder)
+    return folder
 
 
 def training_set(name: str, data: Path) -> Iterator[Clip]:

@@ -46,13 +46,23 @@ _SHOULDER_DROP_M, _KNEE_HALF_M, _ANKLE_HALF_M, _EAR_DROP_M, _HAND_M = 0.04, 0.04
 """The acromion lies above the shoulder's centre, the knee's and ankle's markers outside, the head band above the ears."""
 
 
-def clips(folder: Path, *, seed: int = 0, noise: LandmarkNoise | None = None, movements: range = range(1, 11)) -> Iterator[Clip]:
-    """One clip for each movement, person, and right or wrong. The same seed gives the same cameras and sensors."""
+def clips(
+    folder: Path,
+    *,
+    seed: int = 0,
+    noise: LandmarkNoise | None = None,
+    movements: range = range(1, 11),
+    people: frozenset[str] | None = None,
+) -> Iterator[Clip]:
+    """One clip for each movement, person (of `people`, None for all), and right or wrong. The same seed gives the same cameras
+    and sensors."""
     for movement in movements:
-        yield from _movement_clips(folder / f"m{movement:02}.npz", movement, seed, noise)
+        yield from _movement_clips(folder / f"m{movement:02}.npz", movement, seed, noise, people)
 
 
-def _movement_clips(file: Path, movement: int, seed: int, noise: LandmarkNoise | None) -> Iterator[Clip]:
+def _movement_clips(
+    file: Path, movement: int, seed: int, noise: LandmarkNoise | None, people: frozenset[str] | None
+) -> Iterator[Clip]:
     data = read_arrays(file)
     try:
         markers = [str(name) for name in data["markers"]]
@@ -63,6 +73,8 @@ def _movement_clips(file: Path, movement: int, seed: int, noise: LandmarkNoise |
     except (KeyError, ValueError, IndexError) as error:
         raise DatasetError(f"{file}: is no file of UI-PRMD as the data folder has it ({error}). Get a fresh copy.") from error
     for subject in np.unique(subjects):
+        if people is not None and _person(subject) not in people:
+            continue
         for right in (True, False):
             mine = np.flatnonzero((subjects == subject) & (correct == right))
             mine = mine[np.argsort(episodes[mine])]
@@ -70,9 +82,13 @@ def _movement_clips(file: Path, movement: int, seed: int, noise: LandmarkNoise |
             kept = [episode for episode in whole if episode is not None and len(episode) > 20]
             if not kept:
                 continue
-            name = f"m{movement:02}-s{subject:02}-{'right' if right else 'wrong'}"
+            name = f"m{movement:02}-{_person(subject)}-{'right' if right else 'wrong'}"
             rng = np.random.default_rng((seed, movement, int(subject), right))
             yield _clip(name, title, movement, int(subject), right, kept, rng, noise)
+
+
+def _person(subject: int) -> str:
+    return f"s{subject:02}"
 
 
 def decoded(delta: NDArray[np.int16]) -> Floats:
@@ -174,6 +190,6 @@ def _clip(
         truth = with_moments(truth, pose_ns, at, load_exercises().get(exercise))
     landmarks = seen(rng, looks, at, camera_rotation(rng), noise, truth.classes if exercise is not None else None)
     return Clip(
-        "ui_prmd", name, f"s{subject:02}", True, landmarks, pose_ns, imu, imu_ns, np.ones(imu.shape[:2], dtype=np.bool_), truth,
+        "ui_prmd", name, _person(subject), True, landmarks, pose_ns, imu, imu_ns, np.ones(imu.shape[:2], dtype=np.bool_), truth,
         assumed="repetitions joined; camera, estimator's errors and bands are virtual",
     )  # fmt: skip

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
-
-import torch
 
 from device.config import SignalsConfig
 from device.runtime.features import FeatureConstants
 from device.sim.trainee import VirtualTrainee
 from export.clips import Clip, clip_plan, clips
-from export.dataset import Sampler, Session, emulated, observed, rendered
+from export.dataset import Sampler, Session, emulated_sessions, observed, rendered
 from export.landmark_noise import LandmarkNoise, fit_landmark_noise
+from export.seeds import EMULATED, RENDERED, UNSEEN
 from export.simulation.upper_bands import emulated_trainee, with_upper_bands
 from export.zoo.training import DENSE, Batches, Job, Paired
-
-EMULATED, RENDERED, UNSEEN = 1_000_000, 2_000_000, 4_000_000
-"""First seeds of the emulated sessions and rendered clips to learn from, and of those to judge by, which nothing learns from."""
-CHUNK = 4
 
 Reporter = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is done, and how much there is."""
@@ -116,23 +109,14 @@ class Material:
         return sorted(found, key=lambda clip: clip.seed)
 
     def _emulated(self, first: int, count: int, title: str) -> list[Session]:
-        noise = self.noise
         seeds = range(first, first + count)
         made: list[Session] = []
+        noise = self.noise
         self._report(title, 0, count)
-        for chunk in self._made([seeds[i : i + CHUNK] for i in range(0, count, CHUNK)], noise):
+        for chunk in emulated_sessions(seeds, noise, self.signals, processes=self._processes):
             made += chunk
             self._report(title, len(made), count)
         return made
-
-    def _made(self, chunks: Sequence[range], noise: LandmarkNoise) -> Iterable[list[Session]]:
-        if self._processes == 1:
-            yield from (_chunk(chunk, noise, self.signals) for chunk in chunks)
-            return
-        with ProcessPoolExecutor(self._processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-            yield from (
-                done.result() for done in [pool.submit(_chunk, chunk, noise, self.signals) for chunk in chunks]
-            )  # fmt: skip
 
     def _upper(self, first: int, sessions: Sequence[Session], trainee: Callable[[int], VirtualTrainee]) -> list[Session]:
         made: list[Session] = []
@@ -140,11 +124,3 @@ class Material:
             made.append(with_upper_bands(first + i, trainee(first + i), session, self.signals))
             self._report("add units at upper arms and thighs", i + 1, len(sessions))
         return made
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _chunk(seeds: range, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
-    return [emulated(seed, noise, signals) for seed in seeds]

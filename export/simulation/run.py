@@ -27,9 +27,10 @@ from export.kept import Kept, fingerprint
 from export.landmark_noise import LandmarkNoise
 from export.model import Coach
 from export.responses import measure_responses
+from export.seeds import UNSEEN
 from export.simulation.drill import Drill, run_drill
 from export.simulation.judge import bundle_answers, bundle_step_s, judge, network_answers, network_step_s, seen_by
-from export.simulation.material import UNSEEN, Amounts, Material, Reporter
+from export.simulation.material import Amounts, Material, Reporter
 from export.simulation.shipped import pooled, stream_clip
 from export.train import Progress, Recipe
 from export.zoo.catalogue import MODELS
@@ -233,7 +234,7 @@ def _stepping(work: _Work) -> Stepping:
 
 
 LEARNED = (
-    "export/model.py", "export/train.py", "export/dataset.py", "export/augment.py", "export/landmark_noise.py",
+    "export/model.py", "export/train.py", "export/dataset.py", "export/augment.py", "export/landmark_noise.py", "export/seeds.py",
     "export/zoo/*.py", "export/simulation/material.py", "export/simulation/upper_bands.py", "device/skeleton.py",
     "device/runtime/align.py", "device/runtime/features.py",
 )  # fmt: skip

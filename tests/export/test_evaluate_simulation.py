@@ -22,9 +22,10 @@ from export.clips import clips
 from export.dataset import observed
 from export.evaluate_simulation import EXPERIMENTS, main
 from export.landmark_noise import LandmarkNoise, fit_landmark_noise
+from export.seeds import RENDERED, UNSEEN
 from export.simulation.drill import REPS_PER_ROUND, ROUNDS, Drill, drill_plan, run_drill
 from export.simulation.eyes import POSE_HZ, EmulatedEye, WordsHeard
-from export.simulation.material import RENDERED, UNSEEN, Amounts
+from export.simulation.material import Amounts
 from export.simulation.plots import draw_section
 from export.simulation.report import markdown
 from export.simulation.run import Options, Run

@@ -1,0 +1,12 @@
+"""Seeds of whom the networks learn from and are judged by; far from any that a user would type, and from each other."""
+
+EMULATED = 1_000_000
+"""From here on: sessions to learn from, whose landmarks have emulated errors."""
+RENDERED = 2_000_000
+"""From here on: rendered clips to learn from."""
+ANY_MANNER = range(2_500_000, 3_000_000)
+"""Clips of trainees who stand, hold their arms and rest as anybody might, and do other exercises before and after."""
+HELD_OUT = 3_000_000
+"""From here on: rendered clips that tell how a training goes."""
+UNSEEN = 4_000_000
+"""From here on: sessions and clips that nothing learns from and nothing is chosen by."""
