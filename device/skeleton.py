@@ -79,6 +79,8 @@ JOINTS: tuple[Joint, ...] = (
 )
 """Left and right alternate, so joint `i ^ 1` is the mirror of joint `i`."""
 
+TRUNK_NODES = [NODE[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
+
 JOINT: dict[str, int] = {joint.name: i for i, joint in enumerate(JOINTS)}
 N_JOINTS = len(JOINTS)
 JOINT_NODES: tuple[int, ...] = tuple(joint.b for joint in JOINTS)

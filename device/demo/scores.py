@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,8 +125,12 @@ def angle_score(angles: NDArray[np.float64], log: SessionLog, truth: SessionTrut
     ticks &= np.isfinite(log.raw).all(axis=1)
     if not ticks.any():
         return None
-    difference = angles[ticks] - truth.angles[ticks]
-    wrapped = (difference + np.pi) % (2 * np.pi) - np.pi
+    return angle_agreement(angles[ticks], truth.angles[ticks])
+
+
+def angle_agreement(angles: NDArray[np.floating[Any]], true: NDArray[np.floating[Any]]) -> float:
+    """Paper eq. 12 over ticks and joints (n, 12), n > 0: 1 - mean |angle - true|, rad, the short way round."""
+    wrapped = (angles - true + np.pi) % (2 * np.pi) - np.pi
     return 1.0 - float(np.abs(wrapped).mean())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.skeleton import NODE
+from device.skeleton import NODE, TRUNK_NODES
 
 BETA = 3.8
 """Weight of squared joint rates (rad/s)^2 against squared node speeds (torso lengths/s)^2: the mean ratio of the two sums over
@@ -21,7 +21,6 @@ fifty times the larger number; with this weight both count alike."""
 _SMOOTHING = 0.5
 _TORSO_SMOOTHING = 0.05
 
-_TRUNK = [NODE[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 
 _SEGMENTS: tuple[tuple[str, str, float, float], ...] = (
     ("elbow", "wrist", 0.016, 0.430),
@@ -82,7 +81,7 @@ class EnergyMeter:
 
     def _motion(self, world: NDArray[np.floating[Any]]) -> tuple[float, float]:
         points = np.asarray(world, dtype=np.float64)
-        left_shoulder, right_shoulder, left_hip, right_hip = points[_TRUNK]
+        left_shoulder, right_shoulder, left_hip, right_hip = points[TRUNK_NODES]
         hips = left_hip + right_hip
         trunk = left_shoulder + right_shoulder - hips
         torso = math.sqrt(trunk @ trunk) / 2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from device.config import RepsConfig
 from device.exercises import EntryPose, Exercise
 from device.messages import NS_PER_S, Deviation, Estimate, Repetition, SetEnded, SetStarted, Tick
-from device.skeleton import JOINT, JOINTS, NODE
+from device.skeleton import JOINT, JOINTS, TRUNK_NODES
 
 NONE = "none"
 
@@ -34,7 +34,6 @@ TRUNK_SLACK = math.radians(15)
 JOINT_SLACK = math.radians(10)
 """Slack of the entry pose's joints, for the model's error."""
 
-_TRUNK = [NODE[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 _KINDS = tuple(joint.name.removeprefix("left_") for joint in JOINTS[::2])
 _SIDES = {kind: (JOINT[f"left_{kind}"], JOINT[f"right_{kind}"]) for kind in _KINDS}
 _LANDMARKS = [[(JOINTS[i].a, JOINTS[i].b, JOINTS[i].c) for i in _SIDES[kind]] for kind in _KINDS]
@@ -240,7 +239,7 @@ class SetKeeper:
 
 def trunk_lean(world: NDArray[np.floating[Any]]) -> float:
     """The trunk's angle from vertical, rad; NaN where there is no trunk. `world`: (33, 3) m, y down."""
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz), (dx, dy, dz) = world[_TRUNK].tolist()
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz), (dx, dy, dz) = world[TRUNK_NODES].tolist()
     x, y, z = ax + bx - cx - dx, ay + by - cy - dy, az + bz - cz - dz
     length = math.sqrt(x * x + y * y + z * z)
     return math.acos(max(-1.0, min(1.0, -y / length))) if length > 1e-6 else math.nan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,14 +34,14 @@ class Manner:
     """`pace`: a repetition's duration over the usual one. `rest`: the same of the pause after it. `amplitude`: of the movement.
 
     `knee`: degrees at which the knees stay at the start and the end, None as usual. `arms`: parameters of the arms at the
-    start and in the middle, empty as usual. `split`: the feet stay apart, so the same leg leads again and again.
+    start and in the middle, None as usual. `split`: the feet stay apart, so the same leg leads again and again.
     """
 
     pace: float = 1.0
     rest: float = 1.0
     amplitude: float = 1.0
     knee: float | None = None
-    arms: tuple[dict[str, float], dict[str, float]] | tuple[()] = field(default=())
+    arms: tuple[dict[str, float], dict[str, float]] | None = None
     split: bool = False
 
 
@@ -58,7 +58,7 @@ def draw_manner(rng: np.random.Generator, exercise: Exercise, motion: Motion) ->
         rest=0.0 if rng.random() < 0.35 else float(rng.uniform(0.2, 1.5)),
         amplitude=float(rng.uniform(0.88, 1.07)) if rng.random() < 0.5 else 1.0,
         knee=float(rng.uniform(150, 172)) if stays and rng.random() < 0.5 else None,
-        arms=_arms(rng) if free_arms and rng.random() < 0.6 else (),
+        arms=_arms(rng) if free_arms and rng.random() < 0.6 else None,
         split=bool(steps and rng.random() < 0.4),
     )
 
@@ -69,13 +69,13 @@ def in_manner(motion: Motion, manner: Manner) -> Motion:
     if manner.split:
         stance |= SPLIT_STANCE
         # The feet stay: what is left is the way from the split stance to the middle and back.
-        middle = next(i for i, key in enumerate(keys) if 0 < phases[i] <= 0.5 and not keys[i + 1])
+        middle = _turn(phases)
         turning = {name: value for name, value in keys[middle].items() if not name.endswith("foot_x")}
         keys = [{}, turning, {}, {}]
         phases = (0.0, phases[middle], phases[middle + 1], 1.0)
     if manner.knee is not None:
         stance["knee"] = manner.knee
-    if manner.arms:
+    if manner.arms is not None:
         start, middle_arms = manner.arms
         stance |= start
         keys = [{name: value for name, value in key.items() if name not in start} for key in keys]

@@ -13,6 +13,7 @@ from device.config import Config
 from device.messages import EXERCISES, NS_PER_S, Advanced, Repetition, Sensed
 from device.report.log import LogBook, SessionLog
 from device.runtime.bundle import Bundle
+from device.runtime.core import Core
 from device.runtime.deviation import RepetitionMeter, Sample, Standards
 from device.runtime.live import build_core, repeat
 from device.runtime.session import Session
@@ -83,13 +84,7 @@ class Seen:
 
 def watch(clip: Clip, config: Config, bundle: Bundle, part: str) -> Seen:
     """Play `clip` to a coach that knows nothing of it. Raises BundleError, ExerciseError."""
-    core = build_core(config, clip.start_ns, bundle=bundle)
-    book = LogBook(core.classes, clip.start_ns)
-    session = Session(core, [book])
-    for _ in repeat(session, live_events(clip, config.signals.tick_hz)):
-        pass
-    session.close(clip.end_ns)
-    log = book.log()
+    core, log = streamed(clip, config, bundle)
     order = np.array([EXERCISES.index(name) for name in core.classes])
     standard = next((Standards(e) for e in core.exercises.values() if e.model_class == clip.truth.exercise), None)
     worst = [_worst(log, standard, int(start), int(end)) for start, end in clip.truth.repetitions]
@@ -97,6 +92,17 @@ def watch(clip: Clip, config: Config, bundle: Bundle, part: str) -> Seen:
         clip.source, clip.name, clip.subject, part, clip.seconds, clip.start_ns, clip.truth, log.times_ns, order[log.exercise],
         log.phase, moving(clip, log.times_ns), log.repetitions, np.array(worst, dtype=np.float64),
     )  # fmt: skip
+
+
+def streamed(clip: Clip, config: Config, bundle: Bundle) -> tuple[Core, SessionLog]:
+    """A core that played `clip` from a cold start as it would live, and all that it said. Raises BundleError, ExerciseError."""
+    core = build_core(config, clip.start_ns, bundle=bundle)
+    book = LogBook(core.classes, clip.start_ns)
+    session = Session(core, [book])
+    for _ in repeat(session, live_events(clip, config.signals.tick_hz)):
+        pass
+    session.close(clip.end_ns)
+    return core, book.log()
 
 
 def live_events(clip: Clip, tick_hz: float) -> Iterator[Sensed | Advanced]:

@@ -225,14 +225,12 @@ def figure10(run: Run) -> Section:
 
 def hit_rate(outcomes: Outcomes) -> float | None:
     """Errors that were rightly corrected, of all; None where there were none."""
-    injected = _sum(outcomes, "injected")
-    return _sum(outcomes, "hits") / injected if injected else None
+    return _share(outcomes, "hits", "injected")
 
 
 def false_rate(outcomes: Outcomes) -> float | None:
     """Corrections without cause, of all; None where nothing was said."""
-    corrections = _sum(outcomes, "corrections")
-    return _sum(outcomes, "false") / corrections if corrections else None
+    return _share(outcomes, "false", "corrections")
 
 
 def feedback_s(outcomes: Outcomes) -> float | None:
@@ -291,6 +289,11 @@ def _series(curves: Mapping[str, Mapping[str, float | None]]) -> tuple[Series, .
 
 def _sum(outcomes: Outcomes, key: str) -> int:
     return sum(int(outcome[key]) for outcome in outcomes)
+
+
+def _share(outcomes: Outcomes, part: str, whole: str) -> float | None:
+    total = _sum(outcomes, whole)
+    return _sum(outcomes, part) / total if total else None
 
 
 def _mean(outcomes: Outcomes, key: str) -> float | None:

@@ -107,7 +107,6 @@ def seen_by(session: Session, constants: FeatureConstants, *, occlusion: float =
     return Batch(skeleton[None], inertial[None], session.labels.at(None))
 
 
-@torch.no_grad()
 def network_answers(network: nn.Module, sensors: str) -> Callable[[Batch], Answers]:
     """What a network says with `sensors` (`export.zoo.training.Job`)."""
     network.eval()

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_ind
 
+from device.demo.scores import angle_agreement
+
 Floats = NDArray[np.floating[Any]]
 Numbers = Mapping[str, float | None]
 
@@ -23,10 +25,8 @@ def accuracy(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> float:
 
 
 def angle_score(predicted: Floats, true: Floats) -> float:
-    """Eq. 12: 1 - mean |predicted - true|, rad, over ticks and joints (n, 12); the difference is taken the short way round."""
-    if not len(true):
-        return math.nan
-    return 1.0 - float(np.abs((predicted - true + np.pi) % (2 * np.pi) - np.pi).mean())
+    """Eq. 12 over ticks and joints (n, 12); NaN of nothing."""
+    return angle_agreement(predicted, true) if len(true) else math.nan
 
 
 def product_score(accuracy: float, angle: float, latency_s: float) -> float:

@@ -9,15 +9,12 @@ import numpy as np
 
 from device.config import Config
 from device.messages import EXERCISES, NS_PER_S
-from device.report.log import LogBook
 from device.runtime.bundle import Bundle
-from device.runtime.live import build_core, repeat
-from device.runtime.session import Session
 from device.sim.trainee import VirtualTrainee
 from export.clips import Clip, clip_plan
 from export.datasets.clip import only
 from export.datasets.virtual_trainee import rendered
-from export.people.watch import live_events
+from export.people.watch import streamed
 from export.simulation.measures import angle_score
 from export.simulation.occlusion import occluded
 
@@ -42,14 +39,7 @@ def stream_clip(config: Config, bundle: Bundle, clip: Clip, part: str, occlusion
     camera, bands = PARTS[part]
     seen = only(replace(seen, landmarks=landmarks), camera=camera, bands=bands)
 
-    core = build_core(config, seen.start_ns, bundle=bundle)
-    book = LogBook(core.classes, seen.start_ns)
-    session = Session(core, [book])
-    for _ in repeat(session, live_events(seen, config.signals.tick_hz)):
-        pass
-    session.close(seen.end_ns)
-    log = book.log()
-
+    core, log = streamed(seen, config, bundle)
     trainee = VirtualTrainee(clip.seed, clip_plan(clip.seed), deaf=True)
     truth = trainee.track(log.times_ns)
     order = np.array([EXERCISES.index(name) for name in core.classes])

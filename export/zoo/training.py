@@ -104,11 +104,11 @@ def trained(
         return restored(job, kept)
     torch.manual_seed(recipe.seed)
     network = untrained(job.model, job.window)
-    # What training asks of a Coach is its call signature, its heads and its scales: all of the zoo has those.
-    drawn, as_coach = batches(), cast(Coach, network)
+    drawn = batches()
     # Scales of a modality that is never there can't be told; those of the full batches do no harm, for they scale nothing.
-    standardise(as_coach, cast(Sampler, drawn))
-    train(as_coach, cast(Sampler, Worn(drawn, job.sensors)), recipe, report)
+    # What is asked of a Coach here are its scales: all of the zoo has those.
+    standardise(cast(Coach, network), cast(Sampler, drawn))
+    train(network, cast(Sampler, Worn(drawn, job.sensors)), recipe, report)
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
     write_whole(file, buffer.getvalue())
