@@ -19,14 +19,14 @@ from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from export.checkpoint import Checkpoint
 from export.clips import DEFAULT_CACHE, Clip, clips, clips_fingerprint
-from export.convert import convert, rounded
+from export.convert import convert
 from export.dataset import Sampler, Session, emulated_sessions, observed, rendered, whole
 from export.datasets.catalogue import DEFAULT, ENVIRONMENT, data_folder
 from export.kept import fingerprint
 from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.model import Coach
 from export.recorded import people
-from export.responses import measure_responses
+from export.refine import RefineRecipe, refine
 from export.seeds import ANY_MANNER, EMULATED, HELD_OUT, RENDERED
 from export.train import Recipe, Scores, badness, evaluate, standardise, train
 
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=bundle.shipped_bundle(), help="the bundle's folder (default: the shipped one)"
     )
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="steps to train (default: %(default)s)")
-    parser.add_argument("--clips", type=int, default=138, help="rendered clips to learn from (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=220, help="rendered clips to learn from (default: %(default)s)")
     parser.add_argument(
         "--manner-clips",
         type=int,
@@ -127,9 +127,9 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         checkpoint=Checkpoint(args.log.expanduser(), f"{recipe} {coach.shape} {learned_from} {_code()}"),
     )  # fmt: skip
 
+    responses = _refined(args, progress, coach, list(zip((clip.seed for clip in found), learned, strict=True)), constants)
     task = progress.add_task("export and check", total=1, note="")
     scores = {"": evaluate(coach, held_out, constants), "_camera_only": evaluate(coach, held_out, constants, bands=False)}
-    responses = measure_responses(rounded(coach), list(zip((clip.seed for clip in found), learned, strict=True)), constants)
     _write(args.out, coach, sampler, constants, responses, learned_from, _flat(scores), args.seed)
     figures = _figures(args.out, scores, held_out, constants)
     progress.update(task, completed=1)
@@ -150,6 +150,20 @@ def _recordings(args: argparse.Namespace, progress: Progress, noise: LandmarkNoi
     recordings = people(data_folder(args.data), noise, signals)
     progress.update(task, total=1, completed=1, note=f"{len(recordings)} sessions")
     return recordings
+
+
+def _refined(
+    args: argparse.Namespace,
+    progress: Progress,
+    coach: Coach,
+    learned: Sequence[tuple[int, Session]],
+    constants: FeatureConstants,
+) -> dict[str, dict[str, Response]]:
+    task = progress.add_task("refine the angles", total=1, note="")
+    recipe = dataclasses.replace(RefineRecipe(), seed=args.seed)
+    responses = refine(coach, learned, constants, recipe, lambda share: progress.update(task, completed=share))
+    progress.update(task, completed=1)
+    return responses
 
 
 def _code() -> str:

@@ -30,7 +30,7 @@ from device.runtime.parity import WINDOW_TICKS
 from device.skeleton import N_BANDS, N_NODES
 from export.model import Coach, CoachStep, CoachWindow, Shape
 
-INT8_LAYERS = ".*(kernel|project|readout|Readout).*"
+INT8_LAYERS = ".*(kernel|project|readout|Readout|Refiner).*"
 """Names of the operations that are quantised; those of Geometry and Fusion are not among them."""
 STATIC_LAYERS = ".*Linear_action.*"
 """Those of them whose activations have the static range of the calibration."""
@@ -53,8 +53,8 @@ def rounded(coach: Coach) -> Coach:
     """
     copied = copy.deepcopy(coach).eval()
     with torch.no_grad():
-        for part in (copied.encoder, copied.reasoner, copied.readout):
-            for layer in part.modules():
+        for part in (copied.encoder, copied.reasoner, copied.readout, copied.refiner):
+            for layer in part.modules() if part is not None else ():
                 if isinstance(layer, nn.Linear):
                     step = layer.weight.abs().max() / 127
                     layer.weight.copy_(torch.round(layer.weight / step) * step)

@@ -23,6 +23,10 @@ from device.skeleton import ADJACENCY, BAND_NODES, JOINT_NODES, JOINTS, N_BANDS,
 EVERY_TICK = slice(None)
 PRESENT = -1
 """Index of the flag that says whether the modality is there, in both feature vectors."""
+VISIBILITY = -2
+"""Index of the visibility among the skeleton's features."""
+LOOKED_AT = 4 * N_NODES + N_BANDS * INERTIAL_CHANNELS + 5 * N_JOINTS
+"""Numbers that the refiner reads of a tick: landmarks, visibilities, bands, and the angles shown and refined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Shape:
     action: int = 40
     posture: int = 64
     dropout: float = 0.3
+    refiner: tuple[int, int] = (320, 256)
+    doubt: int = 48
 
     @property
     def receptive_field(self) -> int:
@@ -244,8 +250,59 @@ class Readout(nn.Module):
         return Heads(self.exercise(action), self.stage(action), self.phase(action), shown + correction, log_sigma, importance)
 
 
+class Refiner(nn.Module):
+    """A second look at the angles: all that one tick shows, side by side, with what the graph makes of it.
+
+    Encoder and reasoner pass on 40 numbers a node, which have to serve every head, under everything that may befall the signals;
+    that a knee caves in lies in the fine differences between many landmarks, which get lost on the way. `export/refine.py` fits
+    this part last, on the rest as it is. Without a pose it leaves the heads as they are.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(LOOKED_AT))
+        self.register_buffer("scale", torch.ones(LOOKED_AT))
+        self.first = nn.Linear(LOOKED_AT, shape.refiner[0])
+        self.second = nn.Linear(shape.refiner[0], shape.refiner[1])
+        self.correction = nn.Linear(shape.refiner[1], N_JOINTS)
+        self.doubt = nn.Linear(LOOKED_AT, shape.doubt)
+        self.log_sigma = nn.Linear(shape.doubt, N_JOINTS)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+
+    def forward(self, skeleton: Tensor, inertial: Tensor, shown: Tensor, heads: Heads) -> Heads:
+        """(M, 33, 11), (M, 4, 8), the shown angles (M, 12) and the graph's heads -> heads."""
+        present = skeleton[:, 0, PRESENT:]  # (M, 1)
+        look = self.look(skeleton, inertial, shown, heads)
+        angles = heads.angles + present * self.corrected(look)
+        log_sigma = present * self.doubted(look) + (1 - present) * heads.log_sigma
+        return heads._replace(angles=angles, log_sigma=log_sigma)
+
+    def look(self, skeleton: Tensor, inertial: Tensor, shown: Tensor, heads: Heads) -> Tensor:
+        """What the layers read: (M, 224), each number about one in size."""
+        seen = torch.cat((skeleton[..., :3].flatten(1), skeleton[..., VISIBILITY], inertial.flatten(1)), -1)
+        found = torch.cat((shown.sin(), shown.cos(), heads.angles.sin(), heads.angles.cos(), heads.log_sigma), -1)
+        return (torch.cat((seen, found), -1) - self.centre) * self.scale
+
+    def corrected(self, look: Tensor) -> Tensor:
+        """Corrections of the angles (M, 12) rad."""
+        correction: Tensor = self.correction(F.relu(self.second(F.relu(self.first(look)))))
+        return correction
+
+    def doubted(self, look: Tensor) -> Tensor:
+        """Logarithms of their uncertainties (M, 12) rad."""
+        log_sigma: Tensor = self.log_sigma(F.relu(self.doubt(look)))
+        return log_sigma
+
+
 class Coach(nn.Module):
-    """Whole sequences: skeleton (B, T, 33, 11), inertial (B, T, 4, 8) -> heads of every tick (B, T, ...)."""
+    """Whole sequences: skeleton (B, T, 33, 11), inertial (B, T, 4, 8) -> heads of every tick (B, T, ...).
+
+    `refiner`: None until it is fitted; the graph's angles are the coach's then.
+    """
 
     def __init__(self, shape: Shape | None = None) -> None:
         super().__init__()
@@ -255,6 +312,7 @@ class Coach(nn.Module):
         self.encoder = nn.ModuleList(TemporalLayer(self.shape.channels, d) for d in self.shape.dilations)
         self.reasoner = Reasoner(self.shape)
         self.readout = Readout(self.shape)
+        self.refiner: Refiner | None = None
 
     def forward(self, skeleton: Tensor, inertial: Tensor, at: slice = EVERY_TICK) -> Heads:
         """Heads of the ticks `at`; the encoder always reads the whole sequence."""
@@ -262,11 +320,15 @@ class Coach(nn.Module):
         x = self.fusion(skeleton, inertial, at_nodes)  # (B, T, 33, C)
         for layer in self.encoder:
             x = layer(x)
-        x, shown = x[:, at], shown[:, at]  # (B, T', ...)
-        batch, ticks = x.shape[:2]
-        reasoned = self.reasoner(x.reshape(batch * ticks, N_NODES, -1))
-        heads = self.readout(*reasoned, shown.reshape(batch * ticks, N_JOINTS))
+        judged = [signal[:, at] for signal in (x, skeleton, inertial, shown)]  # (B, T', ...)
+        batch, ticks = judged[0].shape[:2]
+        heads = self.heads(*(signal.reshape(batch * ticks, *signal.shape[2:]) for signal in judged))
         return Heads(*(head.reshape(batch, ticks, -1) for head in heads))
+
+    def heads(self, x: Tensor, skeleton: Tensor, inertial: Tensor, shown: Tensor) -> Heads:
+        """Encoded nodes (M, 33, C), signals (M, 33, 11), (M, 4, 8) and shown angles (M, 12) of M ticks -> heads (M, ...)."""
+        heads: Heads = self.readout(*self.reasoner(x), shown)
+        return heads if self.refiner is None else self.refiner(skeleton, inertial, shown, heads)
 
 
 class CoachWindow(nn.Module):
@@ -298,5 +360,4 @@ class CoachStep(nn.Module):
         for i, layer in enumerate(self.coach.encoder):
             states.append(x)
             x = layer.step(taps[2 * i : 2 * i + 1], taps[2 * i + 1 : 2 * i + 2], x)  # type: ignore[operator]
-        heads = self.coach.readout(*self.coach.reasoner(x), shown)
-        return (*heads, torch.cat(states, 0))
+        return (*self.coach.heads(x, skeleton, inertial, shown), torch.cat(states, 0))

@@ -8,7 +8,7 @@ are known; what differs from body to body stays as the spread.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -25,28 +25,40 @@ from export.model import Coach, Heads
 
 MIN_SPREAD = 1.0
 """The clips are those that the network learned from: where it errs less there than it says, it says what holds for others."""
+MIN_WINDOWS = 4
 MIN_GAIN = 0.4
 """An error that is seen smaller than this is not blown up further: its windows stay uncertain."""
 
 
+Shown = tuple[str, str, tuple[float, float, float]]
+"""Class, error, and of one window (rad): the true difference from the standard, the shown one, the stated sigma."""
+
+
 @torch.no_grad()
-def measure_responses(
-    coach: Coach, clips: Sequence[tuple[int, Session]], constants: FeatureConstants
-) -> dict[str, dict[str, Response]]:
-    """Responses by class and error from rendered `clips`, each with its seed; least squares over all windows of an error."""
+def shown_windows(coach: Coach, clips: Sequence[tuple[int, Session]], constants: FeatureConstants) -> list[Shown]:
+    """All windows of rendered `clips`, each with its seed."""
     coach.eval()
-    shown: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
+    shown: list[Shown] = []
     for seed, session in clips:
         trainee = VirtualTrainee(seed, clip_plan(seed), deaf=True)
         batch = whole(session, constants)
         heads = coach(torch.from_numpy(batch.skeleton), torch.from_numpy(batch.inertial))
         for repetition in (repetition for done in trainee.sets for repetition in done.repetitions):
             exercise = trainee.exercises[repetition.exercise]
-            for error, window in _windows(Standards(exercise), repetition, session, heads, constants.tick_hz):
-                shown[exercise.model_class, error].append(window)
+            windows = _windows(Standards(exercise), repetition, session, heads, constants.tick_hz)
+            shown += [(exercise.model_class, *window) for window in windows]
+    return shown
+
+
+def fitted_responses(shown: Iterable[Shown]) -> dict[str, dict[str, Response]]:
+    """Responses by class and error, least squares over all windows of each; one that hardly any showed is taken as it shows."""
+    windows: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
+    for name, error, window in shown:
+        windows[name, error].append(window)
     responses: dict[str, dict[str, Response]] = defaultdict(dict)
-    for (name, error), windows in sorted(shown.items()):
-        responses[name][error] = _fitted(np.array(windows))
+    for (name, error), found in sorted(windows.items()):
+        if len(found) >= MIN_WINDOWS:
+            responses[name][error] = _fitted(np.array(found))
     return dict(responses)
 
 

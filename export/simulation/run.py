@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ from export.dataset import Batch
 from export.kept import Kept, fingerprint
 from export.landmark_noise import LandmarkNoise
 from export.model import Coach
-from export.responses import measure_responses
+from export.responses import fitted_responses, shown_windows
 from export.seeds import UNSEEN
 from export.simulation.drill import Drill, run_drill
 from export.simulation.judge import bundle_answers, bundle_step_s, judge, network_answers, network_step_s, seen_by
@@ -170,13 +169,9 @@ class Run:
             network = cast(Coach, self.network(job))
             clips = list(zip([clip.seed for clip in self.material.training_clips], self.material.learned, strict=True))
             self.report(f"how {job.title} shows errors", 0, 1)
-            found = measure_responses(network, clips[:RESPONSE_CLIPS], self.constants)
+            found = fitted_responses(shown_windows(network, clips[:RESPONSE_CLIPS], self.constants))
             self.report(f"how {job.title} shows errors", 1, 1)
-            # An error that too few repetitions of the clips showed is taken as it shows.
-            return {
-                name: {error: list(response) for error, response in of.items() if all(map(math.isfinite, response))}
-                for name, of in found.items()
-            }
+            return {name: {error: list(response) for error, response in of.items()} for name, of in found.items()}
 
         found = self.measurements.measured(f"responses-{job.key}", measure)
         return {name: {error: Response(*values) for error, values in of.items()} for name, of in found.items()}
