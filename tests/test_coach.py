@@ -173,6 +173,17 @@ def test_a_lesser_correction_waits_while_the_greater_one_was_said_once_and_is_no
     assert second.prompts == ("chest_up",)
 
 
+def test_an_error_that_is_told_twice_in_vain_is_left_to_the_summary_until_it_was_put_right():
+    session = Session()
+    said = [cues(session.rep(window(), seconds=9.0)) for _ in range(5)]
+    assert [len(cue) for cue in said] == [1, 1, 0, 0, 0]
+    assert CAVING.text in cues(session.end())[0].text
+    session.coach.set_started()
+    session.t += 20
+    again = [cues(session.rep(window(degrees=d), seconds=9.0)) for d in (20, 20, 20, 2, 20, 20, 20)]
+    assert [[cue.kind for cue in each] for each in again] == [["correction"]] * 2 + [[], []] + [["correction"]] * 2 + [[]]
+
+
 def test_a_fixed_error_is_praised_once():
     s = Session()
     s.rep(window(degrees=20))

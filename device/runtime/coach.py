@@ -38,6 +38,9 @@ PLAIN = math.radians(6.0)
 """Excess over the threshold, on top of the uncertainty, that need not wait for its window's end."""
 FULL_EXCESS = math.radians(20.0)
 """Excess over the threshold at which the vibration is at its strongest."""
+UNHEEDED = 2
+"""Times that an error is corrected in a set without being put right; after that it is left to the summary. Whoever could not do
+it twice can't by being told again, or the coach is wrong about this body."""
 PRAISE_SHARE = 2 / 3
 """A joint whose windows stay below this share of the threshold is put right."""
 PRAISE_REPETITIONS = 2
@@ -72,13 +75,14 @@ class _Correction:
 class _SetMemory:
     """What the coach knows of the open set. `before`: windows that were wrong in the last repetition that had them. `best`: the
     smallest difference (rad) of each window so far. `excess`: sum over the set of what was above the threshold, by rule.
-    `times_said`: corrections by rule."""
+    `times_said`: corrections by rule; `unheeded`: those since it was last put right."""
 
     before: set[tuple[int, str]] = field(default_factory=set)
     best: dict[tuple[int, str], float] = field(default_factory=dict)
     excess: dict[int, float] = field(default_factory=dict)
     corrections: dict[tuple[int, str], _Correction] = field(default_factory=dict)
     times_said: dict[int, int] = field(default_factory=dict)
+    unheeded: dict[int, int] = field(default_factory=dict)
     praise: list[_Correction] = field(default_factory=list)
 
 
@@ -112,7 +116,7 @@ class Coach:
         if self._said_now or not self._may_speak(t_ns):
             return []
         wrong = [w for w in windows if self._is_wrong(exercise, w)]
-        found = [w for w in wrong if not self._said_lately(t_ns, exercise, w.rule)]
+        found = [w for w in wrong if not (self._said_lately(t_ns, exercise, w.rule) or self._is_unheeded(exercise, w.rule))]
         if not found:
             return []
         worst = max(found, key=lambda w: (w.rule.priority, w.difference_rad))
@@ -212,6 +216,9 @@ class Coach:
         last = self._said.get((exercise.name, rule.error))
         return last is not None and t_ns - last < self._repeat_ns
 
+    def _is_unheeded(self, exercise: Exercise, rule: CueRule) -> bool:
+        return self._memory.unheeded.get(exercise.cues.index(rule), 0) >= UNHEEDED
+
     def _is_fresh(self, exercise: Exercise, rule: CueRule) -> bool:
         """Said once in this set: what it disturbs elsewhere may go with it, so lesser corrections wait for it."""
         return self._memory.times_said.get(exercise.cues.index(rule), 0) == 1
@@ -238,6 +245,7 @@ class Coach:
             return []
         number = exercise.cues.index(rule)
         self._memory.times_said[number] = self._memory.times_said.get(number, 0) + 1
+        self._memory.unheeded[number] = self._memory.unheeded.get(number, 0) + 1
         self._said_now = True
         self._said[exercise.name, rule.error] = t_ns
         for joint in joints:
@@ -255,9 +263,14 @@ class Coach:
             self._memory.before.add(key)
         self._memory.excess[key[0]] = self._memory.excess.get(key[0], 0.0) + over
         correction = self._memory.corrections.get(key)
-        if correction is None or correction.praised or repetition.start_ns < correction.t_ns:
+        if correction is None or repetition.start_ns < correction.t_ns:
             return
-        correction.good = correction.good + 1 if window.difference_rad < PRAISE_SHARE * limit else 0
+        put_right = window.difference_rad < PRAISE_SHARE * limit
+        if put_right:
+            self._memory.unheeded[key[0]] = 0
+        if correction.praised:
+            return
+        correction.good = correction.good + 1 if put_right else 0
         if correction.good >= PRAISE_REPETITIONS:
             correction.praised = True
             self._memory.praise.append(correction)
