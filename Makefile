@@ -7,7 +7,7 @@ DESTDIR ?=
 PIP ?= yes
 ARGS ?=
 SET ?= virtual_trainee
-SEEDS ?= 301 302 303 304 305 306 307 308 309 310
+SEEDS ?= 311 312 313 314 315 316 317 318 319 320
 RUN_SETUP := .venv/run.stamp
 TEST_SETUP := .venv/test.stamp
 FIRMWARE_SETUP := .venv/firmware.stamp
@@ -24,7 +24,7 @@ help:
 	@echo "make references  accept what the coach makes of the recordings in tests/data/replay, and show what changed"
 	@echo "make model    rebuild the shipped model bundle from the virtual trainee (under 40 minutes on two cores)"
 	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
-	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 25 minutes)"
+	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 8 minutes)"
 	@echo "make picture  draw docs/demo.png anew"
 	@echo "sudo make install    put Spotter onto this appliance: $(PREFIX), units, settings (DESTDIR=, PREFIX=, PIP=no)"
 	@echo "sudo make uninstall  take it off again; sessions are kept"

@@ -2,10 +2,9 @@
 
 An error is judged only in the phases that its rule names, and compared as it is: |angle - standard| against the larger of the
 threshold (11 to 7 degrees by strictness) and the joint's tolerance; nothing is subtracted for the tolerance. It is said when
-the mean over the whole window passes the threshold by most of its own uncertainty, or by somewhat less of it here and in this
-joint's window of the repetition before. The whole window, because an error of the phase shifts the way there and the way back
-in opposite directions and so cancels; only what passes by PLAIN is said from the window's middle on, once it lasted
-`sustain_ms`. Nothing is said whose uncertainty is as large as itself.
+the mean over the window passes the threshold by well over its own uncertainty, or by somewhat less of it here and in this joint's
+window of the repetition before. That is asked from the window's middle on, once it lasted `sustain_ms`: before, an error of the
+phase has shifted the way there and not yet the way back, where it cancels. What is no larger than its uncertainty is never said.
 
 Most of that uncertainty is of the body, the clothes and the view, and the same in each repetition. Where a joint moved well
 before in the set and no longer does, the change is what counts, and it is far surer.
@@ -25,17 +24,15 @@ from device.runtime.fast_path import Shown
 from device.skeleton import BANDS
 from device.voice import Prompts
 
-ONCE = 0.8
+ONCE = 1.6
 """Excess over the threshold, in standard uncertainties, at which one repetition is evidence enough."""
-TWICE = 0.6
+TWICE = 1.2
 """The same for two repetitions, each."""
 RISEN = 0.9
 """Change since the best repetition of the set, in thresholds, that is an error where it shows at least SHOWN thresholds now."""
 SHOWN = 0.6
 _CHANGE_SHARE, _CHANGE_LEAST = 0.3, math.radians(1.0)
 """Uncertainty of a change: this share of the uncertainty of one repetition, and what remains when that is small."""
-PLAIN = math.radians(6.0)
-"""Excess over the threshold, on top of the uncertainty, that need not wait for its window's end."""
 FULL_EXCESS = math.radians(20.0)
 """Excess over the threshold at which the vibration is at its strongest."""
 UNHEEDED = 2
@@ -197,9 +194,8 @@ class Coach:
         excess = window.difference_rad - limit
         if excess < TWICE * window.sigma_rad or window.difference_rad <= window.sigma_rad:
             return False
-        if not window.ended:
-            plain = window.half and excess >= PLAIN + window.sigma_rad
-            return plain and window.seconds >= self._config.sustain_ms / 1000
+        if not (window.ended or (window.half and window.seconds >= self._config.sustain_ms / 1000)):
+            return False
         return excess >= ONCE * window.sigma_rad or _key(exercise, window) in self._memory.before
 
     def _has_risen(self, exercise: Exercise, window: Window, limit: float) -> bool:
