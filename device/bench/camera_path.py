@@ -41,7 +41,8 @@ from device.sim.script import PlannedHabit, RestBlock, SessionPlan, SetBlock
 from device.sim.trainee import VirtualTrainee
 
 WIDTH, HEIGHT, RATE_HZ = 640, 480, 15.0
-REPETITIONS = 8
+SETS, REPETITIONS = 4, 2
+"""An error is corrected no more than twice in a set where nobody heeds it (`coach.UNHEEDED`)."""
 SHALLOW_RAD = radians(26.0)
 LIMIT_MS = 250.0
 
@@ -85,11 +86,11 @@ class _Spoken:
 
 
 def film_plan() -> SessionPlan:
-    """A set of squats that are all much too shallow, so that nearly each is corrected."""
+    """Sets of squats that are all much too shallow, so that nearly each is corrected."""
     shallow = PlannedHabit("shallow", "both", SHALLOW_RAD, 0)
     squats = SetBlock("squat", "both", REPETITIONS, "normal", (shallow,), radians(20.0))
     # The eye needs its time to be ready; the film plays already.
-    return SessionPlan(radians(20.0), (RestBlock(3.0, ()), squats, RestBlock(1.0, ())))
+    return SessionPlan(radians(20.0), (RestBlock(3.0, ()), *(squats, RestBlock(4.0, ())) * SETS))
 
 
 def film(seed: int, path: Path, on_second: Callable[[str], None], *, width: int = WIDTH, height: int = HEIGHT) -> None:

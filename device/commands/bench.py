@@ -97,7 +97,7 @@ PARTS = (
         (
             seed("trainees and radios"),
             Option("--sessions", "N", "sessions of each exercise", whole(1), 2),
-            Option("--plays", "N", "how often the film plays, 30 s each", whole(1), 3),
+            Option("--plays", "N", "how often the film plays, a minute each", whole(1), 3),
             CONFIG,
         ),
         example="--sessions 1 --json",
