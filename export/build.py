@@ -120,17 +120,19 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         "held_out_clips": len(judged),
         "steps": args.steps,
     }
+    checkpoint = Checkpoint(args.log.expanduser(), f"{recipe} {coach.shape} {learned_from} {_code()}")
     train(
         coach, sampler, recipe,
         lambda p: progress.update(task, completed=p.steps, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items())),
         judge=lambda network: badness(network, held_out, constants),
-        checkpoint=Checkpoint(args.log.expanduser(), f"{recipe} {coach.shape} {learned_from} {_code()}"),
+        checkpoint=checkpoint,
     )  # fmt: skip
 
     responses = _refined(args, progress, coach, list(zip((clip.seed for clip in found), learned, strict=True)), constants)
     task = progress.add_task("export and check", total=1, note="")
     scores = {"": evaluate(coach, held_out, constants), "_camera_only": evaluate(coach, held_out, constants, bands=False)}
     _write(args.out, coach, sampler, constants, responses, learned_from, _flat(scores), args.seed)
+    checkpoint.clear()
     figures = _figures(args.out, scores, held_out, constants)
     progress.update(task, completed=1)
     return figures

@@ -63,7 +63,7 @@ class Checkpoint:
             raise _unwritable(self.folder, error) from error
 
     def clear(self) -> None:
-        """The training is over: forget its state, keep its curves."""
+        """What was trained is where it belongs: forget the state, keep the curves."""
         (self.folder / STATE).unlink(missing_ok=True)
 
 

@@ -132,8 +132,8 @@ def train(
     """Train in place.
 
     `judge`: how bad a network is, on people that it does not learn from; it decides what is kept and when to stop early.
-    `checkpoint`: where the state is saved whenever the network was judged, and taken up from. Raises TrainingError where that
-    is impossible.
+    `checkpoint`: where the state is saved whenever the network was judged, and taken up from; the last one stays until its owner
+    clears it. Raises TrainingError where that is impossible.
     """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
@@ -144,6 +144,8 @@ def train(
     rng, optimiser, average, running = run.rng, run.optimiser, run.average, run.running
     coach.train()
     for step in range(run.step, recipe.steps):
+        if run.unimproved >= recipe.patience:
+            break
         rate = recipe.rate * min(step / 200 + 0.01, 0.5 * (1 + math.cos(math.pi * step / recipe.steps)) + 1e-3, 1.0)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -168,12 +170,8 @@ def train(
         if checkpoint is not None:
             checkpoint.log(run.step, {"rate": rate, **running, "judged": run.judged}, fresh=run.step <= recipe.judge_every)
             checkpoint.save(run.state())
-        if run.unimproved >= recipe.patience:
-            break
     coach.load_state_dict(run.best or average.module.state_dict())
     coach.eval()
-    if checkpoint is not None:
-        checkpoint.clear()
 
 
 class _Run:
