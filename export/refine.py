@@ -8,7 +8,6 @@ it shows each error, is told by people that it did not learn from: as often as t
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +27,9 @@ from export.train import emphasis, uncertainty_loss
 
 FEWER_BANDS = (1.0, 0.5)
 """Share of the bands that is off where there are fewer: all of them as often as each one by chance."""
+
+CLIP_STEPS = 50
+"""Playing a clip to the graph takes about as long as this many steps of the optimiser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +78,23 @@ def refine(
     """
     coach.eval()
     torch.manual_seed(recipe.seed)
-    looks = _looks(coach, clips, constants, recipe)
+    steps = recipe.steps + recipe.folds * recipe.fold_steps + recipe.doubt_steps
+    total = steps + 2 * CLIP_STEPS * len(clips)
+    done = 0
+
+    def step(number: int = 1) -> None:
+        nonlocal done
+        done += number
+        if number > 1 or done % 50 == 0:
+            report(done / total)
+
+    looks = _looks(coach, clips, constants, recipe, step)
     refiner = Refiner(coach.shape)
     spread, centre = torch.std_mean(looks.look, 0)
     refiner.centre.copy_(centre)
     # Floor of the spread: what hardly ever changes says nothing, and shall not be blown up where it does.
     refiner.scale.copy_(1 / (spread + 0.05))
     looks.look.sub_(refiner.centre).mul_(refiner.scale)
-
-    total = recipe.steps + recipe.folds * recipe.fold_steps + recipe.doubt_steps
-    done = itertools.count()
-
-    def step() -> None:
-        number = next(done)
-        if number % 50 == 0:
-            report(number / total)
 
     apart = [copy.deepcopy(refiner) for _ in range(recipe.folds)]
     errors = torch.zeros_like(looks.angles)
@@ -106,13 +110,22 @@ def refine(
     for fold, unaware in enumerate(apart):
         unaware.doubt, unaware.log_sigma = refiner.doubt, refiner.log_sigma
         coach.refiner = unaware.eval()
-        windows += shown_windows(rounded(coach), clips[fold :: recipe.folds], constants)
+        shared = rounded(coach)
+        for clip in clips[fold :: recipe.folds]:
+            windows += shown_windows(shared, [clip], constants)
+            step(CLIP_STEPS)
     coach.refiner = refiner.eval()
     return fitted_responses(windows)
 
 
 @torch.no_grad()
-def _looks(coach: Coach, clips: Sequence[tuple[int, Session]], constants: FeatureConstants, recipe: RefineRecipe) -> _Looks:
+def _looks(
+    coach: Coach,
+    clips: Sequence[tuple[int, Session]],
+    constants: FeatureConstants,
+    recipe: RefineRecipe,
+    step: Callable[[int], None],
+) -> _Looks:
     rng = np.random.default_rng(recipe.seed)
     plain = Refiner(coach.shape)
     parts: list[tuple[Tensor, ...]] = []
@@ -131,6 +144,7 @@ def _looks(coach: Coach, clips: Sequence[tuple[int, Session]], constants: Featur
             truth, deviation = (torch.from_numpy(label[counted]) for label in (labels.angles, labels.deviation))
             parts.append((look, heads.angles, truth, deviation))
             folds.append(np.full(len(counted), number % recipe.folds))
+        step(CLIP_STEPS)
     look, angles, truth, deviation = (torch.cat(part) for part in zip(*parts, strict=True))
     return _Looks(look, angles, truth, deviation, np.concatenate(folds))
 

@@ -24,11 +24,11 @@ from export.dataset import Session, whole
 from export.model import Coach, Heads
 
 MIN_SPREAD = 1.0
-"""The clips are those that the network learned from: where it errs less there than it says, it says what holds for others."""
-MIN_WINDOWS = 4
+"""A network may have learned from the clips: where it errs less there than it says, it says what holds for others."""
 MIN_GAIN = 0.4
 """An error that is seen smaller than this is not blown up further: its windows stay uncertain."""
-
+MIN_WINDOWS = 4
+"""An error that fewer windows show is taken as it shows."""
 
 Shown = tuple[str, str, tuple[float, float, float]]
 """Class, error, and of one window (rad): the true difference from the standard, the shown one, the stated sigma."""
@@ -51,7 +51,7 @@ def shown_windows(coach: Coach, clips: Sequence[tuple[int, Session]], constants:
 
 
 def fitted_responses(shown: Iterable[Shown]) -> dict[str, dict[str, Response]]:
-    """Responses by class and error, least squares over all windows of each; one that hardly any showed is taken as it shows."""
+    """Responses by class and error, least squares over all windows of each."""
     windows: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
     for name, error, window in shown:
         windows[name, error].append(window)
