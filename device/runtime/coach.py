@@ -13,7 +13,7 @@ before in the set and no longer does, the change is what counts, and it is far s
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
 from device.config import CoachConfig
@@ -78,8 +78,8 @@ class _SetMemory:
     best: dict[tuple[int, str], float] = field(default_factory=dict)
     excess: dict[int, float] = field(default_factory=dict)
     corrections: dict[tuple[int, str], _Correction] = field(default_factory=dict)
-    times_said: dict[int, int] = field(default_factory=dict)
-    unheeded: dict[int, int] = field(default_factory=dict)
+    times_said: Counter[int] = field(default_factory=Counter)
+    unheeded: Counter[int] = field(default_factory=Counter)
     praise: list[_Correction] = field(default_factory=list)
 
 
@@ -213,11 +213,11 @@ class Coach:
         return last is not None and t_ns - last < self._repeat_ns
 
     def _is_unheeded(self, exercise: Exercise, rule: CueRule) -> bool:
-        return self._memory.unheeded.get(exercise.cues.index(rule), 0) >= UNHEEDED
+        return self._memory.unheeded[exercise.cues.index(rule)] >= UNHEEDED
 
     def _is_fresh(self, exercise: Exercise, rule: CueRule) -> bool:
         """Said once in this set: what it disturbs elsewhere may go with it, so lesser corrections wait for it."""
-        return self._memory.times_said.get(exercise.cues.index(rule), 0) == 1
+        return self._memory.times_said[exercise.cues.index(rule)] == 1
 
     def _correct(self, t_ns: int, exercise: Exercise, worst: Window, joints: list[str]) -> list[Said]:
         rule = worst.rule
@@ -240,8 +240,8 @@ class Coach:
         if not cue.prompts and not cue.bands:
             return []
         number = exercise.cues.index(rule)
-        self._memory.times_said[number] = self._memory.times_said.get(number, 0) + 1
-        self._memory.unheeded[number] = self._memory.unheeded.get(number, 0) + 1
+        self._memory.times_said[number] += 1
+        self._memory.unheeded[number] += 1
         self._said_now = True
         self._said[exercise.name, rule.error] = t_ns
         for joint in joints:

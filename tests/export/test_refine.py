@@ -1,5 +1,6 @@
 """The second look at the angles: it learns what single ticks show, and how far it is to be believed on people it doesn't know."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -53,9 +54,9 @@ def test_a_stranger_is_seen_better_than_by_the_graph_alone_and_the_uncertainty_i
     counted = in_repetition(session.labels)
     truth = torch.from_numpy(session.labels.angles)
     heads = said(coach, session)
-    graph = Coach(SMALL)
-    graph.load_state_dict({n: w for n, w in coach.state_dict().items() if not n.startswith("refiner")})
-    before = (said(graph.eval(), session).angles[0] - truth)[counted]
+    graph = copy.deepcopy(coach)
+    graph.refiner = None
+    before = (said(graph, session).angles[0] - truth)[counted]
     error = (heads.angles[0] - truth)[counted]
     assert error.square().mean().sqrt() < 0.6 * before.square().mean().sqrt()
     sigma = heads.log_sigma[0, counted].exp()
