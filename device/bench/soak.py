@@ -52,7 +52,7 @@ MB = 1e6
 class SoakFindings:
     """Everything over a whole soak. `recoveries_s`: by fault. `untouched`: (true, counted) repetitions of each set that no fault
     touched; `touched`: of the others. `stuck`: what had not recovered in time, and when (s). `usage`: (simulated s, bytes
-    resident, open files, threads). `ghosts`: repetitions outside all sets."""
+    resident, open files, threads). `ghosts`: repetitions outside all sets, and when (s)."""
 
     seconds: float = 0.0
     wall_s: float = 0.0
@@ -62,7 +62,7 @@ class SoakFindings:
     missed: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     usage: list[tuple[float, int, int, int]] = field(default_factory=list)
-    ghosts: int = 0
+    ghosts: list[str] = field(default_factory=list)
 
 
 def measure(args: Namespace, progress: Progress) -> Report:
@@ -202,7 +202,8 @@ class _Soak:
             self.findings.missed.append(f"{done.exercise} at {(start_ns - START_NS) / NS_PER_S:.0f} s: {counted} of {true}")
         while self._repetitions and self._repetitions[0].end_ns < end_ns + SAME_NS:
             first = self._repetitions.popleft()
-            self.findings.ghosts += first.end_ns < start_ns - SAME_NS
+            if first.end_ns < start_ns - SAME_NS:
+                self.findings.ghosts.append(f"{first.exercise} at {(first.end_ns - START_NS) / NS_PER_S:.0f} s")
 
 
 def _counted(repetitions: deque[Repetition], here: Placed, done: TrueSet) -> int:
@@ -227,7 +228,7 @@ def soak_rows(found: SoakFindings) -> list[Row]:
         row("soak_sets_untouched", len(found.untouched), ""),
         row("soak_repetitions_untouched", sum(true for true, _ in found.untouched), ""),
         row("soak_repetitions_lost", lost if found.untouched else None, "", at_most=0),
-        row("soak_repetitions_too_many", sum(max(0, c - t) for t, c in found.untouched) + found.ghosts, "", at_most=0),
+        row("soak_repetitions_too_many", sum(max(0, c - t) for t, c in found.untouched) + len(found.ghosts), "", at_most=0),
         row("soak_lost_share_touched", _share_lost(found.touched), "share"),
         row("soak_longest_recovery_s", max(recoveries, default=None), "s", at_most=8),
         row("soak_stuck", len(found.stuck), "", at_most=0),
