@@ -113,7 +113,7 @@ class SignalsConfig:
 @dataclass(frozen=True, slots=True)
 class RepsConfig:
     min_visibility: float = setting(0.5, "Visibility that an exercise's joints need for a repetition to count.", low=0, high=1)
-    min_period_s: float = setting(0.7, "Shortest repetition.", unit="s", low=0.2, high=5)
+    min_period_s: float = setting(0.4, "Shortest repetition.", unit="s", low=0.2, high=5)
     max_period_s: float = setting(10.0, "Longest repetition.", unit="s", low=2, high=60)
     set_end_s: float = setting(4.0, "Pause that ends a set.", unit="s", low=1, high=60)
 

@@ -57,7 +57,7 @@ def test_a_half_repetition_is_dropped():
 
 
 def test_too_short_and_too_long_is_no_repetition():
-    assert count([*rest(1), *cycles(1, 0.45), *rest(1)]) == 0
+    assert count([*rest(1), *cycles(1, 0.25), *rest(1)]) == 0
     assert count([*rest(1), *cycles(1, 14.0), *rest(1)]) == 0
 
 

@@ -12,6 +12,8 @@ from device.messages import EXERCISES, NS_PER_S, Repetition, SetEnded, SetStarte
 from device.runtime.sets import SetKeeper, SetMessage, in_entry_pose, kinds_of, seen_kinds, seen_share, trunk_lean
 from device.skeleton import N_JOINTS, NODE
 
+ALL_SEEN = [True] * 6
+
 
 class Keeper:
     """A set keeper with scripted ticks: `rep` feeds one repetition's ticks and completes it."""
@@ -25,15 +27,15 @@ class Keeper:
     def now_ns(self) -> int:
         return tick(self.k).t_ns
 
-    def ticks(self, exercise: str, seconds: float, sureness: float, *, entering: bool = False, **body: object) -> None:
+    def ticks(self, exercise: str, seconds: float, sureness: float, **body: object) -> None:
         for _ in range(round(seconds * HZ)):
             self.k += 1
             said = Said(exercise, "both" if exercise == "squat" else "left", 0.0, Stage.BEGINNING, sureness)
             now = tick(self.k, **body)
-            self.keeper.step(now, self.model.estimate(said, now.t_ns, self.k), entering)
+            self.keeper.step(now, self.model.estimate(said, now.t_ns, self.k))
 
-    def rep(self, exercise: str, sureness: float = 0.95, **body: object) -> list[SetMessage]:
-        self.ticks(exercise, 0.3, sureness, entering=True, **body)
+    def rep(self, exercise: str, sureness: float = 0.95, **body: object) -> list[SetMessage] | None:
+        self.ticks(exercise, 0.3, sureness, **body)
         self.keeper.begin()
         start_ns = self.now_ns
         self.ticks(exercise, 2.0, sureness, **body)
@@ -47,7 +49,8 @@ class Keeper:
         return messages
 
 
-def kinds(messages: list[SetMessage]) -> list[type]:
+def kinds(messages: list[SetMessage] | None) -> list[type]:
+    assert messages is not None
     return [type(message) for message in messages]
 
 
@@ -85,14 +88,17 @@ def test_a_doubtful_repetition_counts_when_a_sure_one_follows_directly():
     late.rep("squat", 0.45)
     late.wait(2)
     assert kinds(late.rep("squat")) == [SetStarted, Repetition]
-    unsure = Keeper()
-    unsure.rep("squat", 0.45)
-    assert unsure.rep("squat", 0.7) == []
+
+
+def test_doubtful_repetitions_in_a_row_open_a_set_that_has_all_of_them():
+    k = Keeper()
+    assert [k.rep("squat", 0.42) for _ in range(4)] == [[]] * 4
+    assert kinds(k.rep("squat", 0.42)) == [SetStarted, *[Repetition] * 5]
 
 
 def test_none_and_unlikely_repetitions_open_no_set():
     k = Keeper()
-    assert [k.rep("none"), k.rep("squat", 0.35), k.rep("push_up")] == [[], [], []]
+    assert [k.rep("none"), k.rep("squat", 0.35), k.rep("push_up")] == [None, None, None]
 
 
 def test_within_a_set_a_doubtful_repetition_counts_and_none_does_not():
@@ -100,7 +106,7 @@ def test_within_a_set_a_doubtful_repetition_counts_and_none_does_not():
     k.rep("squat")
     assert kinds(k.rep("squat", 0.45)) == [Repetition]
     assert kinds(k.rep("lunge", 0.7)) == [Repetition]
-    assert k.rep("none") == []
+    assert k.rep("none") is None
     assert k.keeper.repetitions == 3
 
 
@@ -138,14 +144,14 @@ def test_closing_ends_the_open_set_once():
 def test_the_entry_pose_is_asked_of_the_first_repetition_only():
     lying = standing()[:, [1, 0, 2]]
     k = Keeper()
-    assert k.rep("squat", world=lying) == []
+    assert k.rep("squat", world=lying) is None
     k.wait(2)
     assert kinds(k.rep("squat")) == [SetStarted, Repetition]
     assert kinds(k.rep("squat", world=lying)) == [Repetition]
 
 
 def test_hidden_joints_count_nothing_unless_the_bands_are_alone():
-    assert Keeper().rep("squat", visibility=0.3) == []
+    assert Keeper().rep("squat", visibility=0.3) is None
     assert kinds(Keeper().rep("squat", visibility=0.3, present=False)) == [SetStarted, Repetition]
 
 
@@ -174,19 +180,20 @@ def test_the_entry_pose_allows_for_a_tilted_camera(lean_deg, fits):
     entry = EntryPose((0.0, float(np.radians(25))), (("knee", 2.5, 3.2),))
     c, s = np.cos(np.radians(lean_deg)), np.sin(np.radians(lean_deg))
     leaning = standing() @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
-    assert in_entry_pose(entry, trunk_lean(leaning), [3.0] * N_JOINTS) is fits
+    assert in_entry_pose(entry, trunk_lean(leaning), [3.0] * N_JOINTS, ALL_SEEN) is fits
 
 
 def test_the_trunk_and_one_side_of_each_joint_make_the_entry_pose():
     entry = EntryPose((0.0, 0.5), (("knee", 2.5, 3.2),))
     angles = np.full(N_JOINTS, 3.0)
-    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist())
+    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist(), ALL_SEEN)
     angles[6] = 1.5
-    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist())
+    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist(), ALL_SEEN)
     angles[7] = 1.5
-    assert not in_entry_pose(entry, trunk_lean(standing()), angles.tolist())
-    assert not in_entry_pose(entry, trunk_lean(standing()[:, [1, 0, 2]]), [3.0] * N_JOINTS)
-    assert not in_entry_pose(entry, trunk_lean(np.zeros((33, 3))), [3.0] * N_JOINTS)
+    assert not in_entry_pose(entry, trunk_lean(standing()), angles.tolist(), ALL_SEEN)
+    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist(), [False] * 6)
+    assert not in_entry_pose(entry, trunk_lean(standing()[:, [1, 0, 2]]), [3.0] * N_JOINTS, ALL_SEEN)
+    assert not in_entry_pose(entry, trunk_lean(np.zeros((33, 3))), [3.0] * N_JOINTS, ALL_SEEN)
 
 
 def test_one_hidden_wrist_does_not_void_a_push_up_but_half_a_body_does() -> None:

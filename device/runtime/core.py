@@ -44,10 +44,11 @@ from device.runtime.evidence import Evidence, Response
 from device.runtime.fast_path import FastPath
 from device.runtime.features import FeatureConstants, FeatureExtractor
 from device.runtime.reps import Move, RepetitionFinder
-from device.runtime.sets import NONE, SetKeeper, SetMessage
+from device.runtime.sets import DOUBTFUL, NONE, SetKeeper, SetMessage
 from device.runtime.stages import StageTracker
 from device.runtime.sync import UNKNOWN, CameraOffset, CameraSync, OffsetCorrection
 from device.runtime.timebase import Timebase
+from device.runtime.travel import Travelled, TravelWatch
 from device.runtime.worn import BandWatch, Worn
 from device.skeleton import JOINTS, N_JOINTS
 from device.voice import Prompts, load_prompts
@@ -142,6 +143,7 @@ class Core:
         self._stages = StageTracker(hz)
         self._finder = RepetitionFinder(config.reps)
         self._keeper = SetKeeper(config.reps, hz, model.classes, exercises)
+        self._travel = TravelWatch(config.reps, hz, exercises)
         self._coach = Coach(config.coach, load_prompts(config.speaker.language) if prompts is None else prompts)
         self._fast_path = FastPath() if config.coach.fast_path else None
         self._standards = {name: Standards(exercise) for name, exercise in exercises.items()}
@@ -268,14 +270,17 @@ class Core:
         move = self._finder.step(tick.t_ns, estimate.phase, float(estimate.stage[Stage.REST]))
         if move is Move.BEGAN:
             self._begin()
-        self._keeper.step(tick, estimate, entering=not self._finder.moving)
+        self._keeper.step(tick, estimate)
         self._measure(tick, estimate, move)
+        travelled = self._travel.step(tick, estimate.angles, self._keeper.mark)
         if move is Move.DONE:
             coached += self._complete(tick.t_ns)
         elif move is Move.DROPPED:
             self._measurement = None
         elif self._finder.moving:
             coached += self._correct(tick.t_ns)
+        for done in travelled:
+            coached += self._complete_travelled(tick.t_ns, done)
         coached += self._announce(tick.t_ns, self._keeper.idle(tick.t_ns, self._finder.moving))
         return coached + list(self._coach.idle(tick.t_ns))
 
@@ -341,7 +346,13 @@ class Core:
             self._previous_variant[exercise.name] = measurement.meter.variant
             return measurement.meter.variant, measurement.meter.worst()
 
-        messages = self._keeper.complete(self._finder.start_ns, self._finder.end_ns, measure)
+        start_ns, end_ns = self._finder.start_ns, self._finder.end_ns
+        known = self._travel.knows(self._keeper.belongs()[0], start_ns, end_ns)
+        messages = self._keeper.complete(start_ns, end_ns, measure) if known else None
+        if messages is None:
+            messages = []
+        else:
+            self._travel.took(end_ns)
         coached = self._announce(t_ns, messages)
         self._measurement = None
         self._samples = []
@@ -351,6 +362,19 @@ class Core:
             windows = measured[0].evidence.windows(measured[0].newest.variant)
             coached += self._coach.repetition_done(t_ns, exercise, counted[-1], windows)
         return coached
+
+    def _complete_travelled(self, t_ns: int, done: Travelled) -> list[Coached]:
+        """The joints did a repetition that the phase has missed: count it. Its form isn't judged, for its phase isn't known."""
+        exercise, confidence = self._keeper.belongs(done.mark)
+        if done.exercise not in (None, exercise) or confidence < DOUBTFUL:
+            return []
+        if not self._travel.knows(exercise, done.start_ns, done.end_ns):
+            return []
+        messages = self._keeper.complete(done.start_ns, done.end_ns, lambda exercise: (exercise.variants[0], ()), began=done.mark)
+        if messages is None:
+            return []
+        self._travel.took(done.end_ns)
+        return self._announce(t_ns, messages)
 
     def _announce(self, t_ns: int, messages: list[SetMessage]) -> list[Coached]:
         coached: list[Coached] = []

@@ -17,13 +17,14 @@ from device.skeleton import JOINT, JOINTS, TRUNK_NODES
 
 NONE = "none"
 
-CONFIDENT = 0.8
-"""Mean class probability over a repetition at which it opens a set by itself."""
-PLAUSIBLE = 0.6
-"""Mean class probability at which a repetition opens a set together with the next one."""
 DOUBTFUL = 0.4
-"""Mean class probability at which a repetition counts when a sure one follows directly: a model needs a moment to recognise an
-exercise, and a fast first repetition is over by then."""
+"""Mean class probability over a repetition from which it says anything for a set."""
+PLAUSIBLE = 0.55
+"""Mean class probability from which the next repetition may come after a pause; below, it has to follow directly."""
+CHANCE, EVIDENCE = 0.3, 0.5
+"""What repetitions of one exercise in a row say for a set of it: by how much the mean probability of each is above CHANCE. At
+EVIDENCE the set opens and has all of them: one sure one (0.8), two plausible ones (0.55), or five doubtful ones. A model needs a
+moment to recognise an exercise, and a fast first repetition is over by then."""
 OTHER = 0.85
 """Mean probability of another exercise that a repetition within a set needs to be taken for that one."""
 NOTHING = 0.7
@@ -49,6 +50,18 @@ Measure = Callable[[Exercise], tuple[str, tuple[Deviation, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What a set keeper had heard at some moment: sums of the class probabilities (over all ticks) and of how well each kind of
+    joint was seen (over ticks with a pose), and the exercises in whose entry pose the body just was."""
+
+    ticks: int
+    sums: tuple[float, ...]
+    seen: int
+    visibility: tuple[float, ...]
+    entered: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Done:
     start_ns: int
     end_ns: int
@@ -62,8 +75,8 @@ class SetKeeper:
     """Turns finished repetitions into sets.
 
     A repetition belongs to the class with the highest mean probability over it. The first one of a set must begin in the
-    exercise's entry pose; it opens the set at once when the class is sure (CONFIDENT), else the next one of the same class
-    confirms both, one repetition late (PLAUSIBLE, DOUBTFUL). Within a set a repetition counts unless something else is
+    exercise's entry pose; it opens the set at once when the class is sure, else the next ones of the same class confirm it
+    (EVIDENCE), some repetitions late. Within a set a repetition counts unless something else is
     clearly more likely (OTHER, NOTHING), so a short glitch neither splits the set nor loses a repetition; another exercise
     ends the set when its second repetition follows, or the set's pause runs out. The exercise's joints must be visible (best
     side, mean over the ticks with a pose); with bands alone that gate is open.
@@ -86,14 +99,15 @@ class SetKeeper:
         self._seen = 0
         self._visibility = [0.0] * len(_KINDS)
         self._entry_ns = dict.fromkeys(self._exercises, -_ENTRY_NS - 1)
-        self._entered: frozenset[str] = frozenset()
+        self._last_ns, self._blind = 0, True
         self._current = NONE
         self._strange_since: int | None = None
         self._set = NONE
         self._set_start_ns = 0
         self._set_end = 0
         self._count = 0
-        self._pending: _Done | None = None
+        self._pending: list[_Done] = []
+        self._began = self.mark()
 
     @property
     def exercise(self) -> str:
@@ -114,47 +128,51 @@ class SetKeeper:
         """Smoothed probability (0.35 s) of an exercise."""
         return self._smooth[self._order.index(exercise)] if exercise in self._order else 0.0
 
-    def step(self, tick: Tick, estimate: Estimate, entering: bool) -> None:
-        """Next tick. `entering`: the body is, by its phase, still near the entry pose."""
+    def mark(self) -> Mark:
+        """What is known now."""
+        entered = frozenset(n for n, t_ns in self._entry_ns.items() if self._blind or self._last_ns - t_ns <= _ENTRY_NS)
+        return Mark(self._ticks, tuple(self._sums), self._seen, tuple(self._visibility), entered)
+
+    def step(self, tick: Tick, estimate: Estimate) -> None:
+        """Next tick."""
         now = [0.0] * len(self._order)
         for column, probability in zip(self._columns, estimate.exercise.tolist(), strict=True):
             now[column] += probability
         self._smooth = [before + self._weight * (newest - before) for before, newest in zip(self._smooth, now, strict=True)]
         self._sums = [total + newest for total, newest in zip(self._sums, now, strict=True)]
         self._ticks += 1
-        if tick.pose_present:
+        self._last_ns, self._blind = tick.t_ns, not tick.pose_present
+        if not self._blind:
+            seen = seen_kinds(tick.visibility)
             self._seen += 1
-            self._visibility = [total + seen for total, seen in zip(self._visibility, seen_kinds(tick.visibility), strict=True)]
-        if entering:
-            self._watch_entry(tick, estimate)
+            self._visibility = [total + share for total, share in zip(self._visibility, seen, strict=True)]
+            self._watch_entry(tick, estimate, [share >= self._min_visibility for share in seen])
         self._decide(tick.t_ns)
 
     def begin(self) -> None:
         """A repetition's excursion begins (or what was counted since then is void)."""
-        self._sums = [0.0] * len(self._order)
-        self._ticks = self._seen = 0
-        self._visibility = [0.0] * len(_KINDS)
+        self._began = self.mark()
 
-    def complete(self, start_ns: int, end_ns: int, measure: Measure) -> list[SetMessage]:
-        """A repetition is done. Returns what it opens, counts and closes, in order."""
-        mean = [total / max(self._ticks, 1) for total in self._sums]
-        name, confidence = self._belongs(mean)
-        if name == NONE or not self._is_visible(name):
-            return []
-        if name != self._set and name not in self._entered:
-            return []
+    def complete(self, start_ns: int, end_ns: int, measure: Measure, *, began: Mark | None = None) -> list[SetMessage] | None:
+        """A repetition is done. `began`: what was known at its beginning, by default at the last `begin`. Returns what it opens,
+        counts and closes, in order, which may be nothing yet; None where it is none of ours."""
+        began = self._began if began is None else began
+        name, confidence = self.belongs(began)
+        if name == NONE or not self._is_visible(name, began):
+            return None
+        if name != self._set and name not in began.entered:
+            return None
         variant, worst = measure(self._exercises[name])
         done = _Done(start_ns, end_ns, name, variant, worst, confidence)
         if name == self._set:
-            self._pending = None
+            self._pending = []
             return [self._counted(done)]
-        pending, self._pending = self._pending, None
-        if pending is not None and self._confirms(pending, done):
-            return [*self._end_set(), self._open_set(pending), self._counted(pending), self._counted(done)]
-        if self._set == NONE and done.confidence >= CONFIDENT:
-            return [self._open_set(done), self._counted(done)]
-        self._pending = done
-        return []
+        if self._pending and not self._goes_on(self._pending[-1], done):
+            self._pending = []
+        self._pending.append(done)
+        if self._set != NONE and len(self._pending) == 1:
+            return []
+        return self._open_set() if self._evidence() >= EVIDENCE else []
 
     def idle(self, t_ns: int, moving: bool) -> list[SetMessage]:
         """Nothing was completed at this tick: ends the set whose pause is over. `moving`: a repetition is in progress."""
@@ -183,14 +201,18 @@ class SetKeeper:
         if self._current != self._set or t_ns - self._strange_since >= _GLITCH_NS:
             self._current, self._strange_since = name, None
 
-    def _watch_entry(self, tick: Tick, estimate: Estimate) -> None:
+    def _watch_entry(self, tick: Tick, estimate: Estimate, seen: Sequence[bool]) -> None:
         lean, angles = trunk_lean(tick.world), estimate.angles.tolist()
         for name, exercise in self._exercises.items():
-            if not tick.pose_present or in_entry_pose(exercise.entry, lean, angles):
+            if in_entry_pose(exercise.entry, lean, angles, seen):
                 self._entry_ns[name] = tick.t_ns
-        self._entered = frozenset(name for name, t in self._entry_ns.items() if tick.t_ns - t <= _ENTRY_NS)
 
-    def _belongs(self, mean: list[float]) -> tuple[str, float]:
+    def belongs(self, began: Mark | None = None) -> tuple[str, float]:
+        """Which exercise a repetition belongs to, and its mean probability since it `began`, by default at the last `begin`."""
+        began = self._began if began is None else began
+        mean = [
+            (total - before) / max(self._ticks - began.ticks, 1) for total, before in zip(self._sums, began.sums, strict=True)
+        ]
         best = _largest(mean)
         if self._set != NONE and mean[best] < (NOTHING if self._order[best] == NONE else OTHER):
             return self._set, mean[self._order.index(self._set)]
@@ -199,23 +221,28 @@ class SetKeeper:
             return (self._order[best], mean[best]) if mean[best] >= DOUBTFUL else (NONE, 0.0)
         return self._order[best], mean[best]
 
-    def _confirms(self, pending: _Done, done: _Done) -> bool:
-        pause_ns = done.start_ns - pending.end_ns
-        if pending.exercise != done.exercise or pause_ns > self._set_end_ns:
-            return False
-        if min(pending.confidence, done.confidence) >= PLAUSIBLE:
-            return True
-        return done.confidence >= CONFIDENT and pause_ns <= _DIRECTLY_NS
+    def _goes_on(self, before: _Done, done: _Done) -> bool:
+        longest_ns = self._set_end_ns if before.confidence >= PLAUSIBLE else _DIRECTLY_NS
+        return before.exercise == done.exercise and done.start_ns - before.end_ns <= longest_ns
 
-    def _is_visible(self, name: str) -> bool:
-        return self._seen == 0 or seen_share(self._visibility, self._kinds[name]) / self._seen >= self._min_visibility
+    def _evidence(self) -> float:
+        return sum(done.confidence - CHANCE for done in self._pending) + 1e-9
 
-    def _open_set(self, first: _Done) -> SetStarted:
+    def _is_visible(self, name: str, began: Mark) -> bool:
+        ticks = self._seen - began.seen
+        seen = [total - before for total, before in zip(self._visibility, began.visibility, strict=True)]
+        return ticks == 0 or seen_share(seen, self._kinds[name]) / ticks >= self._min_visibility
+
+    def _open_set(self) -> list[SetMessage]:
+        """A set of the repetitions that are pending; one that was open ends."""
+        ended = self._end_set()
+        first, pending = self._pending[0], self._pending
         self._set = first.exercise
         self._set_start_ns = first.start_ns
         self._count = 0
         self._current, self._strange_since = first.exercise, None
-        return SetStarted(first.start_ns, 0, first.exercise)
+        self._pending = []
+        return [*ended, SetStarted(first.start_ns, 0, first.exercise), *(self._counted(done) for done in pending)]
 
     def _counted(self, done: _Done) -> Repetition:
         self._count += 1
@@ -231,10 +258,7 @@ class SetKeeper:
 
     def _time_out(self) -> list[SetMessage]:
         messages = self._end_set()
-        pending, self._pending = self._pending, None
-        if pending is not None and pending.confidence >= CONFIDENT:
-            messages += [self._open_set(pending), self._counted(pending)]
-        return messages
+        return [*messages, *self._open_set()] if self._evidence() >= EVIDENCE else messages
 
 
 def trunk_lean(world: NDArray[np.floating[Any]]) -> float:
@@ -245,14 +269,16 @@ def trunk_lean(world: NDArray[np.floating[Any]]) -> float:
     return math.acos(max(-1.0, min(1.0, -y / length))) if length > 1e-6 else math.nan
 
 
-def in_entry_pose(entry: EntryPose, lean: float, angles: Sequence[float]) -> bool:
+def in_entry_pose(entry: EntryPose, lean: float, angles: Sequence[float], seen: Sequence[bool]) -> bool:
     """Whether the trunk's angle from vertical and each joint (on at least one side) are in range, with some slack.
 
-    `lean`: `trunk_lean`. `angles`: (12,) rad.
+    `lean`: `trunk_lean`. `angles`: (12,) rad. `seen`: whether each kind of joint is seen; those that aren't are not asked.
     """
     if not entry.trunk[0] - TRUNK_SLACK <= lean <= entry.trunk[1] + TRUNK_SLACK:
         return False
     for kind, low, high in entry.joints:
+        if not seen[_KINDS.index(kind)]:
+            continue
         left, right = _SIDES[kind]
         lowest, highest = low - JOINT_SLACK, high + JOINT_SLACK
         if not (lowest <= angles[left] <= highest or lowest <= angles[right] <= highest):

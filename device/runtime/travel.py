@@ -1,0 +1,189 @@
+"""Repetitions from the joints' own travel: a second witness beside the network's phase.
+
+People move in ways that the network has not met, and then its phase may not come back although the joints do. How far they are
+from the entry pose (0) to the far end (1) of the standard movement can be measured: how far the angles have gone along the line
+between both. Whatever the person's range, an excursion of PROMINENCE and back is a repetition. The phase is heard first, for it
+knows where in the repetition the body is; what the joints alone have done counts when the phase had time to see it too. Where no
+camera sees the joints, the bands' rhythm (`rhythm.py`) is the second witness.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.config import RepsConfig
+from device.exercises import CURVE_POINTS, Exercise
+from device.messages import NS_PER_S, Tick
+from device.runtime.rhythm import Rhythm
+from device.runtime.sets import Mark
+
+PROMINENCE = 0.45
+"""How far the joints have to go out and come back, as a share of the standard movement."""
+GATE, FAR = 0.45, 0.5
+"""How far they must have gone in a repetition that anybody has found, and to which depth, where they are seen."""
+
+_SMOOTHED_TICKS = 3
+_STILL = 0.1
+_GAP_NS = NS_PER_S
+_HOLD_NS, _HOLD_SHARE = 500_000_000, 0.5
+_OVERLAP = 0.3
+_WITHOUT_THE_END = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Travelled:
+    """An excursion of an exercise's joints that is over; of none in particular where only bands tell of it (None). `mark`: what
+    the set keeper knew when it began."""
+
+    exercise: str | None
+    start_ns: int
+    end_ns: int
+    mark: Mark
+
+    @property
+    def middle_ns(self) -> int:
+        """Half-way."""
+        return (self.start_ns + self.end_ns) // 2
+
+    @property
+    def due_ns(self) -> int:
+        """Until then the phase may find it by itself."""
+        return self.end_ns + max(_HOLD_NS, round(_HOLD_SHARE * (self.end_ns - self.start_ns)))
+
+
+class TravelWatch:
+    """Follows the joints of all `exercises`, tick by tick, and says which excursions the phase has missed."""
+
+    def __init__(self, config: RepsConfig, tick_hz: float, exercises: Mapping[str, Exercise]) -> None:
+        self._rhythm = Rhythm(tick_hz)
+        self._marks: deque[tuple[int, Mark]] = deque()
+        self._finders = {name: _Excursions(config) for name in exercises}
+        lines = [_line(exercise.standard(variant)) for exercise in exercises.values() for variant in exercise.variants]
+        self._directions = np.array([direction for direction, _ in lines]).reshape(len(lines), -1)
+        self._offsets = np.array([offset for _, offset in lines])
+        sizes = [len(exercise.variants) for exercise in exercises.values()]
+        self._firsts = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, dtype=np.int64)
+        self._depths: deque[tuple[int, list[float]]] = deque()
+        self._min_ns = round(config.min_period_s * NS_PER_S)
+        self._kept_ns = round(config.max_period_s * NS_PER_S)
+        self._waiting: list[Travelled] = []
+        self._taken_ns = 0
+
+    def step(self, tick: Tick, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> list[Travelled]:
+        """Next tick. `angles`: (12,) rad, which without a pose tell nothing. Returns excursions that are due, oldest first."""
+        t_ns = tick.t_ns
+        if tick.pose_present:
+            self._watch_joints(t_ns, angles, mark)
+        elif self._seen(t_ns):
+            self._rhythm.clear()
+            self._marks.clear()
+        else:
+            self._watch_bands(tick, mark)
+        due = [one for one in self._waiting if one.due_ns <= t_ns and self._is_new(one.start_ns, one.end_ns)]
+        self._waiting = [one for one in self._waiting if one.due_ns > t_ns]
+        return due
+
+    def took(self, end_ns: int) -> None:
+        """A repetition of ours that ended then was found, by whom ever: what went on at the same time is the same one."""
+        self._taken_ns = max(self._taken_ns, end_ns)
+
+    def knows(self, exercise: str, start_ns: int, end_ns: int) -> bool:
+        """Whether a repetition that somebody has found is one: the joints went far enough, once, and nobody found it before."""
+        if not self._is_new(start_ns, end_ns):
+            return False
+        if exercise not in self._finders:
+            return True
+        within = [one for one in self._waiting if one.exercise == exercise and start_ns <= one.middle_ns <= end_ns]
+        if len(within) > 1:
+            return False
+        at = [*self._finders].index(exercise)
+        depths = [depths[at] for t_ns, depths in self._depths if t_ns >= start_ns]
+        if not depths or not self._seen(end_ns):
+            return True
+        return max(depths) - min(depths) >= GATE and max(depths) >= FAR
+
+    def _is_new(self, start_ns: int, end_ns: int) -> bool:
+        return self._taken_ns <= start_ns + _OVERLAP * (end_ns - start_ns)
+
+    def _seen(self, t_ns: int) -> bool:
+        """Whether the joints were just seen."""
+        return len(self._depths) > 0 and self._depths[-1][0] >= t_ns - _GAP_NS
+
+    def _watch_joints(self, t_ns: int, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> None:
+        depths: list[float] = np.maximum.reduceat(self._directions @ angles - self._offsets, self._firsts).tolist()
+        self._depths.append((t_ns, depths))
+        while self._depths[0][0] < t_ns - self._kept_ns:
+            self._depths.popleft()
+        for (name, finder), depth in zip(self._finders.items(), depths, strict=True):
+            done = finder.step(t_ns, depth, mark)
+            if done is not None:
+                self._waiting.append(Travelled(name, *done))
+
+    def _watch_bands(self, tick: Tick, mark: Callable[[], Mark]) -> None:
+        self._marks.append((tick.t_ns, mark()))
+        while self._marks[0][0] < tick.t_ns - self._kept_ns:
+            self._marks.popleft()
+        for start_ns, end_ns in self._rhythm.step(tick):
+            began = next((known for t_ns, known in self._marks if t_ns >= start_ns), None)
+            if began is not None and self._min_ns <= end_ns - start_ns <= self._kept_ns:
+                self._waiting.append(Travelled(None, start_ns, end_ns, began))
+
+
+class _Excursions:
+    """Out and back by PROMINENCE, from wherever it begins."""
+
+    def __init__(self, config: RepsConfig) -> None:
+        self._min_ns = round(_WITHOUT_THE_END * config.min_period_s * NS_PER_S)
+        self._max_ns = round(config.max_period_s * NS_PER_S)
+        self._recent: deque[float] = deque(maxlen=_SMOOTHED_TICKS)
+        self._mark: Mark | None = None
+        self._out = False
+        self._low = self._high = 0.0
+        self._low_ns = self._last_ns = -_GAP_NS
+
+    def step(self, t_ns: int, depth: float, mark: Callable[[], Mark]) -> tuple[int, int, Mark] | None:
+        """Next tick; start, end and what was known at the start of an excursion that is over."""
+        if t_ns - self._last_ns >= _GAP_NS:
+            self._recent.clear()
+            self._from(t_ns, depth)
+        self._last_ns = t_ns
+        self._recent.append(depth)
+        depth = sum(self._recent) / len(self._recent)
+        if not self._out:
+            self._wait(t_ns, depth, mark)
+            return None
+        self._high = max(self._high, depth)
+        if depth >= self._high - PROMINENCE:
+            return None
+        start_ns, began = self._low_ns, self._mark
+        self._from(t_ns, depth)
+        lasted = self._min_ns <= t_ns - start_ns <= self._max_ns
+        return (start_ns, t_ns, began) if began is not None and lasted else None
+
+    def _wait(self, t_ns: int, depth: float, mark: Callable[[], Mark]) -> None:
+        if t_ns - self._low_ns > self._max_ns:
+            self._from(t_ns, depth)
+        elif depth <= self._low + _STILL:
+            self._low, self._low_ns, self._mark = min(self._low, depth), t_ns, None
+        elif self._mark is None:
+            self._mark = mark()
+        if depth > self._low + PROMINENCE:
+            self._out, self._high = True, depth
+
+    def _from(self, t_ns: int, depth: float) -> None:
+        self._out, self._mark = False, None
+        self._low, self._low_ns = depth, t_ns
+
+
+def _line(standard: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], float]:
+    """Direction (12,) and offset of the depth that angles (12,) have along a standard movement (41, 12)."""
+    entry, far = np.asarray(standard[0], np.float64), np.asarray(standard[CURVE_POINTS // 2], np.float64)
+    way = np.nan_to_num(far - entry)
+    direction = way / (way @ way)
+    return direction, float(np.nan_to_num(entry) @ direction)
