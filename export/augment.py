@@ -1,4 +1,5 @@
-"""What may befall the signals of a session: mirrors, other straps, hidden limbs, gaps, and whole modalities missing."""
+"""What may befall the signals of a session: mirrors, other straps, hidden limbs, gaps, whole modalities missing; and what turns
+an exercise into none."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.runtime.align import Aligned
-from device.skeleton import MIRRORED_NODES, N_BANDS, NODE
+from device.sim.bands import rotation
+from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, NODE, joint_angles
 
 MIRRORED_JOINTS = [i ^ 1 for i in range(12)]
 MIRRORED_BANDS = [i ^ 1 for i in range(N_BANDS)]
@@ -32,8 +34,48 @@ SEGMENTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 LENGTH_SPREAD, SIDE_SPREAD = 0.08, 0.02
 """Standard deviation of a bone's length over people, and between the sides of one as the estimator shows it."""
 
-CAMERA_ONLY, BANDS_ONLY, SOME_BANDS = 0.3, 0.1, 0.2
+CAMERA_ONLY, BANDS_ONLY, SOME_BANDS = 0.3, 0.2, 0.15
 """Shares of stretches with no band, with no camera, and with a part of the bands; the rest has everything."""
+ONE_OF_EACH = 0.5
+"""Share of the stretches with no camera that have one band at a wrist and one at an ankle."""
+STRAP_SPREAD_DEG, BLIND_STRAP_SPREAD_DEG = 6.0, 35.0
+"""Standard deviation of a strap's turn about the limb, beside what the trainee's have."""
+FORCE_SHAKE, RATE_SHAKE = 0.8, 0.3
+"""Most of what trembling adds to the specific force (m/s^2) and the angular rate (rad/s), one standard deviation."""
+
+
+LEGS = [NODE[f"{side}_{part}"] for side in ("left", "right") for part in ("knee", "ankle", "heel", "foot_index")]
+LEG_JOINTS = [i for i, joint in enumerate(JOINTS) if not joint.name.endswith(("elbow", "shoulder"))]
+ARMS = [NODE[f"{side}_{part}"] for side in ("left", "right") for part in ("elbow", "wrist", "pinky", "index", "thumb")]
+ARM_JOINTS = [i for i, joint in enumerate(JOINTS) if joint.name.endswith(("elbow", "shoulder"))]
+HALF_SHARE, STRANGE_SHARE = 0.06, 0.25
+"""Shares of the stretches of which one half of the body stays still, and, without a camera, whose limbs point elsewhere."""
+ELSEWHERE_RAD = (math.radians(60), math.radians(180))
+
+
+def spoiled(rng: np.random.Generator, signals: Aligned, angles: NDArray[np.float32], *, arms: bool) -> NDArray[np.float32] | None:
+    """Now and then, make a movement one that is none of ours, in place: the half of the body that it is about (the `arms`, or the
+    legs) stays still, as in raises, pull-ups or good mornings. Returns the angles (T, 12) then, else None."""
+    if rng.random() >= HALF_SHARE or not signals.pose_present[0]:
+        return None
+    nodes, joints, bands = (ARMS, ARM_JOINTS, [0, 1]) if arms else (LEGS, LEG_JOINTS, [2, 3])
+    signals.world[:, nodes] = signals.world[0, nodes] + rng.normal(0, 0.004, (len(signals.world), len(nodes), 3))
+    signals.imu[:, bands] = signals.imu[:, bands].mean(axis=0)
+    angles = angles.copy()
+    angles[:, joints] = as_read(joint_angles(signals.world))[:, joints]
+    return angles
+
+
+def turned_elsewhere(rng: np.random.Generator, signals: Aligned) -> bool:
+    """Now and then, where no camera sees, let the limbs point elsewhere, in place: whoever lies on the back or hangs from a bar
+    moves likewise, and does none of our exercises. Returns whether they do."""
+    if signals.pose_present.any() or rng.random() >= STRANGE_SHARE:
+        return False
+    for pair in (slice(0, 2), slice(2, 4)):
+        axis = rng.normal(size=3) * (0.3, 1, 1)
+        turn = rotation(axis / np.linalg.norm(axis) * rng.uniform(*ELSEWHERE_RAD)).astype(np.float32)
+        signals.imu[:, pair] = (signals.imu[:, pair].reshape(len(signals.imu), 2, 2, 3) @ turn.T).reshape(len(signals.imu), 2, 6)
+    return True
 
 
 def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, NDArray[np.float32]]:
@@ -42,12 +84,14 @@ def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.flo
         signals, joints = mirrored(signals, joints)
     _other_limbs(rng, signals)
     _turn_camera(rng, signals)
-    _turn_straps(rng, signals)
     if rng.random() < 0.25:
         _hide_limb(rng, signals)
     if rng.random() < 0.15:
         _lose_pose(rng, signals)
     _drop_modality(rng, signals)
+    _turn_straps(rng, signals)
+    if rng.random() < 0.4:
+        _shake_bands(rng, signals)
     return signals, joints
 
 
@@ -58,6 +102,11 @@ def mirrored(signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, ND
     imu = signals.imu[:, MIRRORED_BANDS] * MIRRORED_IMU
     seen = Aligned(world, signals.visibility[:, nodes], signals.pose_present, imu, signals.imu_present[:, MIRRORED_BANDS])
     return seen, joints[..., MIRRORED_JOINTS]
+
+
+def as_read(angles: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Angles as the model reads them: on a circle that is cut at -pi/2, where no joint goes."""
+    return np.where(angles > 1.5 * np.pi, angles - 2 * np.pi, angles).astype(np.float32)
 
 
 def _other_limbs(rng: np.random.Generator, signals: Aligned) -> None:
@@ -78,12 +127,22 @@ def _turn_camera(rng: np.random.Generator, signals: Aligned) -> None:
 
 
 def _turn_straps(rng: np.random.Generator, signals: Aligned) -> None:
+    """As they are put on; with a camera the appliance knows how, and turns them back."""
+    spread_deg = STRAP_SPREAD_DEG if signals.pose_present.any() else BLIND_STRAP_SPREAD_DEG
     for band in range(N_BANDS):
-        angle = rng.normal(0, math.radians(6))
+        angle = rng.normal(0, math.radians(spread_deg))
         c, s = math.cos(angle), math.sin(angle)
         turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]], np.float32)
         signals.imu[:, band, :3] = signals.imu[:, band, :3] @ turn.T
         signals.imu[:, band, 3:] = signals.imu[:, band, 3:] @ turn.T
+
+
+def _shake_bands(rng: np.random.Generator, signals: Aligned) -> None:
+    """Effort makes limbs tremble, and a band moves on the skin."""
+    ticks = len(signals.imu)
+    for scale, part in ((FORCE_SHAKE, slice(0, 3)), (RATE_SHAKE, slice(3, 6))):
+        shake = rng.normal(0, rng.uniform(0, scale), (ticks + 2, N_BANDS, 3))
+        signals.imu[:, :, part] += ((shake[:-2] + shake[1:-1] + shake[2:]) / 1.7).astype(np.float32)
 
 
 def _hide_limb(rng: np.random.Generator, signals: Aligned) -> None:
@@ -115,6 +174,9 @@ def _drop_modality(rng: np.random.Generator, signals: Aligned) -> None:
         signals.imu_present[:] = False
     elif drawn < CAMERA_ONLY + BANDS_ONLY:
         signals.pose_present[:] = False
+        if rng.random() < ONE_OF_EACH:
+            wrist, ankle = rng.integers(2, size=2)
+            signals.imu_present[:, [int(wrist), 2 + int(ankle)]] = False
     elif drawn < CAMERA_ONLY + BANDS_ONLY + SOME_BANDS:
         worn = rng.random(N_BANDS) < 0.5
         signals.imu_present[:, ~worn] = False

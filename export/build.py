@@ -27,10 +27,10 @@ from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.model import Coach
 from export.recorded import people
 from export.refine import RefineRecipe, refine
-from export.seeds import ANY_MANNER, EMULATED, HELD_OUT, RENDERED
+from export.seeds import ANY_MANNER, EMULATED, HELD_OUT, OTHERS, RENDERED
 from export.train import Recipe, Scores, badness, evaluate, standardise, train
 
-SHARE_EMULATED, SHARE_RENDERED, SHARE_RECORDED = 0.4, 0.5, 0.1
+SHARE_EMULATED, SHARE_ANY_MANNER, SHARE_OTHERS, SHARE_RENDERED, SHARE_RECORDED = 0.08, 0.30, 0.10, 0.38, 0.14
 """From where the stretches come that the network sees."""
 DEFAULT_LOG = Path("~/.cache/spotter/training")
 
@@ -57,19 +57,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="steps to train (default: %(default)s)")
     parser.add_argument("--clips", type=int, default=220, help="rendered clips to learn from (default: %(default)s)")
+    parser.add_argument("--sessions", type=int, default=80, help="emulated sessions to learn from (default: %(default)s)")
     parser.add_argument(
-        "--manner-clips",
+        "--manner-sessions",
         type=int,
-        default=0,
-        help="rendered clips of trainees who stand, hold their arms and rest as anybody might, and of other exercises, to learn "
-        "from too (default: %(default)s; docs/people.md says what they are good for)",
+        default=240,
+        help="emulated sessions of trainees who stand, hold their arms and rest as anybody might, and do other exercises between "
+        "sets, to learn from too (default: %(default)s)",
     )
-    parser.add_argument("--sessions", type=int, default=160, help="emulated sessions to learn from (default: %(default)s)")
+    parser.add_argument(
+        "--other-sessions",
+        type=int,
+        default=60,
+        help="emulated sessions of other exercises alone, to learn from too (default: %(default)s)",
+    )
     parser.add_argument("--held-out", type=int, default=12, help="rendered clips to judge by (default: %(default)s)")
     parser.add_argument(
         "--people",
-        action="store_true",
-        help="learn from those of the recorded people who may be trained on, too (docs/people.md says what that is good for)",
+        action=argparse.BooleanOptionalAction,
+        help="learn from those of the recorded people who may be trained on, too (default: where their recordings are)",
     )
     parser.add_argument("--data", type=Path, help=f"folder of the recordings (default: {ENVIRONMENT}, {DEFAULT})")
     parser.add_argument(
@@ -89,19 +95,22 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     signals, constants = SignalsConfig(), FeatureConstants()
     recipe = dataclasses.replace(Recipe(), steps=args.steps, seed=args.seed, threads=args.processes)
     found = _clips(args, progress, range(RENDERED, RENDERED + args.clips), "render clips")
-    if args.manner_clips:
-        found += _clips(args, progress, ANY_MANNER[: args.manner_clips], "render clips in any manner")
     judged = _clips(args, progress, range(HELD_OUT, HELD_OUT + args.held_out), "render clips to judge by")
 
     task = progress.add_task("fit the landmark noise", total=1, note="")
     noise = fit_landmark_noise([observed(clip) for clip in found], seed=args.seed)
     progress.update(task, completed=1)
-    sessions = _emulated(args, progress, noise, signals)
+    sessions = _emulated(args, progress, noise, range(EMULATED, EMULATED + args.sessions), "make sessions")
+    manner = _emulated(args, progress, noise, ANY_MANNER[: args.manner_sessions], "make sessions in any manner")
+    others = _emulated(args, progress, noise, OTHERS[: args.other_sessions], "make sessions of other exercises")
 
     learned = [rendered(clip, signals) for clip in found]
     held_out = [rendered(clip, signals) for clip in judged]
-    recordings = _recordings(args, progress, noise, signals) if args.people else []
-    pools = [(SHARE_EMULATED, sessions), (SHARE_RENDERED, learned), (SHARE_RECORDED, recordings)]
+    recordings = _recordings(args, progress, noise, signals)
+    pools = [
+        (SHARE_EMULATED, sessions), (SHARE_ANY_MANNER, manner), (SHARE_OTHERS, others), (SHARE_RENDERED, learned),
+        (SHARE_RECORDED, recordings),
+    ]  # fmt: skip
     sampler = Sampler(pools, constants, ticks=recipe.ticks, seed=args.seed)
     torch.manual_seed(args.seed)
     coach = Coach()
@@ -111,10 +120,13 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         "source": "virtual trainees" + (" and recorded people (ui_prmd)" if recordings else ""),
         "code": clips_fingerprint(),
         "rendered_clips": len(found),
-        "rendered_in_any_manner": args.manner_clips,
         "rendered_ticks": sum(map(len, learned)),
         "emulated_sessions": len(sessions),
         "emulated_ticks": sum(map(len, sessions)),
+        "emulated_in_any_manner": len(manner),
+        "emulated_in_any_manner_ticks": sum(map(len, manner)),
+        "emulated_others": len(others),
+        "emulated_others_ticks": sum(map(len, others)),
         "recorded_sessions": len(recordings),
         "recorded_ticks": sum(map(len, recordings)),
         "held_out_clips": len(judged),
@@ -148,6 +160,8 @@ def _clips(args: argparse.Namespace, progress: Progress, seeds: range, title: st
 
 
 def _recordings(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
+    if args.people is False or (args.people is None and not (data_folder(args.data) / "ui_prmd").is_dir()):
+        return []
     task = progress.add_task("read recorded people", total=None, note="")
     recordings = people(data_folder(args.data), noise, signals)
     progress.update(task, total=1, completed=1, note=f"{len(recordings)} sessions")
@@ -170,15 +184,14 @@ def _refined(
 
 def _code() -> str:
     """Hash of what a training follows from beside its material: one that was interrupted goes on only with the same code."""
-    names = ("model", "train", "dataset", "augment", "landmark_noise", "recorded")
+    names = ("model", "train", "dataset", "augment", "landmark_noise", "recorded", "seeds")
     return fingerprint(Path(__file__).parent / f"{name}.py" for name in names)
 
 
-def _emulated(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
-    task: TaskID = progress.add_task("make sessions", total=args.sessions, note="")
-    seeds = range(EMULATED, EMULATED + args.sessions)
+def _emulated(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise, seeds: range, title: str) -> list[Session]:
+    task: TaskID = progress.add_task(title, total=len(seeds), note="")
     done: list[Session] = []
-    for chunk in emulated_sessions(seeds, noise, signals, processes=args.processes):
+    for chunk in emulated_sessions(seeds, noise, SignalsConfig(), processes=args.processes):
         done += chunk
         progress.update(task, completed=len(done))
     return done

@@ -22,12 +22,13 @@ from device.messages import EXERCISES, NS_PER_S, Stage
 from device.runtime.align import Aligned, ImuTrack, PoseTrack, resample
 from device.runtime.features import FeatureConstants, node_features
 from device.sim.bands import true_imu
-from device.sim.script import plan_session
+from device.sim.script import plan_others, plan_session
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import N_BANDS, N_JOINTS
-from export.augment import augmented
+from export.augment import as_read, augmented, spoiled, turned_elsewhere
 from export.clips import Clip, clip_plan, clip_scene
 from export.landmark_noise import LandmarkNoise, Observed, true_pose
+from export.seeds import ANY_MANNER, OTHERS
 
 IMU_HZ = 100.0
 MAX_ASYNCHRONY_S = 0.03
@@ -35,6 +36,11 @@ MAX_ASYNCHRONY_S = 0.03
 CHUNK = 4
 """Sessions that a process makes in one go."""
 POSE_RATES_HZ = (10.0, 12.0, 15.0, 15.0, 15.0, 20.0, 30.0)
+
+
+NONE = EXERCISES.index("none")
+ARM_EXERCISES = ("bicep_curl", "push_up")
+"""Those that the arms do; with still arms nothing is left of them."""
 
 
 class Labels(NamedTuple):
@@ -74,9 +80,12 @@ class Batch(NamedTuple):
 
 
 def emulated(seed: int, noise: LandmarkNoise, signals: SignalsConfig) -> Session:
-    """A session over all exercises, seen by the emulated estimator from a drawn place at a drawn rate."""
+    """A session over all exercises, seen by the emulated estimator from a drawn place at a drawn rate. Those of `ANY_MANNER` are
+    done as anybody might do them, and in those of `OTHERS` something else is done."""
     rng = np.random.default_rng((seed, 5))
-    trainee = VirtualTrainee(seed, plan_session(seed, variety=float(rng.integers(2))), deaf=True)
+    variety = float(rng.integers(2))
+    plan = plan_others(seed) if seed in OTHERS else plan_session(seed, variety=variety, manners=seed in ANY_MANNER)
+    trainee = VirtualTrainee(seed, plan, deaf=True)
     period = 1 / rng.choice(POSE_RATES_HZ)
     seconds = np.arange(rng.uniform(0, period), trainee.duration_ns / NS_PER_S, period)
     times = np.round(seconds * NS_PER_S).astype(np.int64)
@@ -149,11 +158,6 @@ def from_standard(
     return np.asarray(np.nan_to_num(angles - standard[at]))
 
 
-def as_read(angles: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Angles as the model reads them: on a circle that is cut at -pi/2, where no joint goes."""
-    return np.where(angles > 1.5 * np.pi, angles - 2 * np.pi, angles).astype(np.float32)
-
-
 def whole(session: Session, constants: FeatureConstants) -> Batch:
     """A whole session as it is, as a batch of one."""
     skeleton, inertial = node_features(constants, *session.signals)
@@ -198,9 +202,27 @@ class Sampler:
         session, end = self._pools[int(rng.choice(len(self._pools), p=self._shares))].draw(rng)
         span = slice(end - self._ticks, end)
         signals, labels = _stretch_of(session.signals, span), session.labels.at(span)
+        here = labels.exercise[labels.exercise != NONE]
+        moved = (
+            spoiled(rng, signals, labels.angles, arms=len(here) > 0 and EXERCISES[here[-1]] in ARM_EXERCISES)
+            if len(here)
+            else None
+        )
+        if moved is not None:
+            labels = nothing(labels)._replace(angles=moved)
         signals, (angles, deviation) = augmented(rng, signals, np.stack((labels.angles, labels.deviation)))
-        skeleton, inertial = node_features(self._constants, *signals)
-        return skeleton, inertial, labels._replace(angles=angles, deviation=deviation)
+        labels = labels._replace(angles=angles, deviation=deviation)
+        if turned_elsewhere(rng, signals):
+            labels = nothing(labels)
+        return *node_features(self._constants, *signals), labels
+
+
+def nothing(labels: Labels) -> Labels:
+    """The labels of a movement that isn't ours."""
+    return Labels(
+        np.full_like(labels.exercise, NONE), np.full_like(labels.stage, Stage.REST), np.zeros_like(labels.phase), labels.angles,
+        np.zeros_like(labels.deviation),
+    )  # fmt: skip
 
 
 def _stretch_of(signals: Aligned, span: slice) -> Aligned:

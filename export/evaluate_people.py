@@ -79,7 +79,8 @@ def parts_of(name: str, data: Path) -> Iterator[tuple[Clip, str]]:
         if name == "utd_mhad":
             yield clip, BOTH
             yield only(clip, bands=False), CAMERA
-            yield only(clip, camera=False), BANDS
+            if clip.imu is not None:
+                yield only(clip, camera=False), BANDS
         elif name == "ui_prmd" and clip.truth.exercise in (None, "none"):
             # Their bands are virtual, and all that they are for is ghosts: half of the time is saved without them.
             yield only(clip, bands=False), CAMERA

@@ -14,7 +14,8 @@ from device.exercises import Exercise, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Stage
 from device.runtime.align import ImuTrack, PoseTrack, resample
 from device.skeleton import N_BANDS, N_JOINTS
-from export.dataset import Labels, Session, as_read, from_standard
+from export.augment import as_read
+from export.dataset import Labels, Session, from_standard
 from export.datasets import ui_prmd
 from export.datasets.catalogue import check_trains, set_folder
 from export.datasets.clip import UNKNOWN, Clip

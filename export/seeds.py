@@ -4,8 +4,10 @@ EMULATED = 1_000_000
 """From here on: sessions to learn from, whose landmarks have emulated errors."""
 RENDERED = 2_000_000
 """From here on: rendered clips to learn from."""
-ANY_MANNER = range(2_500_000, 3_000_000)
+ANY_MANNER = range(2_500_000, 2_900_000)
 """Clips of trainees who stand, hold their arms and rest as anybody might, and do other exercises before and after."""
+OTHERS = range(2_900_000, 3_000_000)
+"""Sessions of nothing but other exercises."""
 HELD_OUT = 3_000_000
 """From here on: rendered clips that tell how a training goes."""
 UNSEEN = 4_000_000

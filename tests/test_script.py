@@ -3,7 +3,10 @@
 import numpy as np
 
 from device.exercises import load_exercises
-from device.sim.script import RestBlock, SetBlock, plan_session
+from device.messages import EXERCISES
+from device.sim.script import RestBlock, SetBlock, plan_others, plan_session
+from device.sim.trainee import VirtualTrainee
+from device.sim.transitions import OTHER_EXERCISES
 
 ALL = load_exercises()
 
@@ -71,3 +74,12 @@ def test_a_brief_session_walks_in_facing_the_first_set_and_hardly_rests():
     assert brief.heading_rad == next(iter(sets(brief))).heading_rad
     assert full.heading_rad != next(iter(sets(full))).heading_rad
     assert brief.blocks[-1].duration_s < full.blocks[-1].duration_s
+
+
+def test_a_session_of_other_exercises_has_nothing_of_ours():
+    plan = plan_others(5)
+    assert plan == plan_others(5) != plan_others(6)
+    assert all(isinstance(block, RestBlock) and set(block.activities) <= set(OTHER_EXERCISES) for block in plan.blocks)
+    trainee = VirtualTrainee(5, plan, deaf=True)
+    times = np.arange(0, trainee.duration_ns, 100_000_000)
+    assert set(trainee.track(times).exercise.tolist()) == {EXERCISES.index("none")}

@@ -85,7 +85,7 @@ def sample_sensors(seed: int) -> tuple[Sensor, ...]:
         around, askew = rng.normal(scale=np.deg2rad(10.0)), rng.normal(scale=np.deg2rad(3.0), size=2)
         sensors.append(
             Sensor(
-                strap=_rotation(np.array([around, *askew])),
+                strap=rotation(np.array([around, *askew])),
                 force_bias=rng.normal(scale=0.15, size=3),
                 rate_bias=rng.normal(scale=np.deg2rad(1.0), size=3),
                 force_noise=0.03,
@@ -230,7 +230,7 @@ def _turned(before: Floats, after: Floats) -> Floats:
     return np.asarray(skew / 2 * factor[..., None])
 
 
-def _rotation(vector: Floats) -> Floats:
+def rotation(vector: Floats) -> Floats:
     """Rotation matrix (3, 3) of a rotation vector (Rodrigues)."""
     angle = float(np.linalg.norm(vector))
     x, y, z = vector / max(angle, 1e-12)

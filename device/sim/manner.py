@@ -1,4 +1,4 @@
-"""In what manner somebody does an exercise, where nobody judges it: arms anywhere, knees that stay bent, no pause."""
+"""In what manner somebody does an exercise, where nobody judges it: arms anywhere, bent knees, elbows out or in, no pause."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Manner:
     """`pace`: a repetition's duration over the usual one. `rest`: the same of the pause after it. `amplitude`: of the movement.
 
     `knee`: degrees at which the knees stay at the start and the end, None as usual. `arms`: parameters of the arms at the
-    start and in the middle, None as usual. `split`: the feet stay apart, so the same leg leads again and again.
+    start and in the middle, None as usual. `split`: the feet stay apart, so the same leg leads again and again. `prone`:
+    parameters of planted hands, None as usual. `rock`: degrees that the feet roll over the toes in the middle of a repetition.
     """
 
     pace: float = 1.0
@@ -43,6 +44,8 @@ class Manner:
     knee: float | None = None
     arms: tuple[dict[str, float], dict[str, float]] | None = None
     split: bool = False
+    prone: dict[str, float] | None = None
+    rock: float = 0.0
 
 
 AS_USUAL = Manner()
@@ -51,15 +54,19 @@ AS_USUAL = Manner()
 def draw_manner(rng: np.random.Generator, exercise: Exercise, motion: Motion) -> Manner:
     """One of all manners that `exercise` allows."""
     free_arms = not any(joint.endswith(("elbow", "shoulder")) for joint in exercise.joints)
-    stays = not any(name.endswith(("lift", "hop")) for key in motion.keys for name in key) and "prone" not in motion.stance
+    prone = "prone" in motion.stance
+    arms_only = not prone and all(joint.endswith(("elbow", "shoulder", "hip")) for joint in exercise.joints)
+    stays = not any(name.endswith(("lift", "hop")) for key in motion.keys for name in key) and not prone
     steps = exercise.alternates and any("lead_foot_x" in key for key in motion.keys)
     return Manner(
-        pace=float(np.exp(rng.uniform(np.log(0.55), np.log(1.15)))) if rng.random() < 0.5 else 1.0,
+        pace=float(np.exp(rng.uniform(np.log(0.45), np.log(1.6)))) if rng.random() < 0.5 else 1.0,
         rest=0.0 if rng.random() < 0.35 else float(rng.uniform(0.2, 1.5)),
-        amplitude=float(rng.uniform(0.88, 1.07)) if rng.random() < 0.5 else 1.0,
+        amplitude=float(rng.uniform(0.7, 1.25) if arms_only else rng.uniform(0.85, 1.07)) if rng.random() < 0.5 else 1.0,
         knee=float(rng.uniform(150, 172)) if stays and rng.random() < 0.5 else None,
         arms=_arms(rng) if free_arms and rng.random() < 0.6 else None,
         split=bool(steps and rng.random() < 0.4),
+        prone=_planted(rng) if prone and rng.random() < 0.8 else None,
+        rock=float(rng.uniform(-20, 20)) if prone and rng.random() < 0.7 else 0.0,
     )
 
 
@@ -80,6 +87,10 @@ def in_manner(motion: Motion, manner: Manner) -> Motion:
         stance |= start
         keys = [{name: value for name, value in key.items() if name not in start} for key in keys]
         keys[_turn(phases)] |= middle_arms
+    if manner.prone is not None:
+        stance |= manner.prone
+    if manner.rock:
+        keys[_turn(phases)] |= {"heel": stance["heel"] + manner.rock}
     return dataclasses.replace(
         motion,
         stance=stance,
@@ -93,6 +104,15 @@ def in_manner(motion: Motion, manner: Manner) -> Motion:
 def _turn(phases: tuple[float, ...]) -> int:
     """The key at which the middle of the repetition begins."""
     return max(i for i, phase in enumerate(phases) if phase <= 0.5)
+
+
+def _planted(rng: np.random.Generator) -> dict[str, float]:
+    """Hands nearer or wider, elbows along the body or out to the sides."""
+    return {
+        "flare": float(rng.uniform(10, 80)),
+        "hand_y": float(rng.uniform(1.0, 1.9)),
+        "hand_x": float(rng.uniform(-0.05, 0.05)),
+    }
 
 
 def _arms(rng: np.random.Generator) -> tuple[dict[str, float], dict[str, float]]:

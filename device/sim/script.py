@@ -91,6 +91,15 @@ def plan_session(
     return SessionPlan(faced[0] if brief and faced else heading_rad, tuple(blocks))
 
 
+def plan_others(seed: int) -> SessionPlan:
+    """A session of nothing but exercises that the coach does not know, facing anywhere."""
+    rng = np.random.default_rng((seed, 1))
+    blocks = tuple(
+        RestBlock(1.0, tuple(str(name) for name in rng.choice(sorted(OTHER_EXERCISES), size=3, replace=False))) for _ in range(4)
+    )
+    return SessionPlan(float(rng.uniform(-np.pi, np.pi) if rng.random() < 0.3 else np.radians(rng.uniform(-90, 90))), blocks)
+
+
 def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety: float) -> SetBlock:
     low, high = motion_of(exercise).turn
     heading = rng.uniform(low, min(high + 20 * variety, 100)) * rng.choice((-1, 1))

@@ -123,6 +123,18 @@ OTHER_EXERCISES: dict[str, Keys] = {
         (0.3, {"left_flex": 40, "left_elbow": 50, "twist": 0}), (0.25, {"right_flex": 84, "right_elbow": 165, "twist": 20}),
         (0.3, {"right_flex": 40, "right_elbow": 50, "twist": 0}), times=3,
     ),
+    "claps": _repeated(
+        (0.5, {"flex": 62, "abduct": 38, "rotate": -10, "elbow": 100}), (0.3, {"abduct": 2, "rotate": -30}),
+        (0.35, {"abduct": 38, "rotate": -10}), times=5,
+    ),
+    "waves": _repeated(
+        (0.8, {"right_flex": 50, "right_abduct": 70, "right_rotate": 60, "right_elbow": 70}), (0.35, {"right_rotate": 25}),
+        (0.35, {"right_rotate": 70}), times=4,
+    ),
+    "knee_raises": _repeated(
+        (0.4, {"knee": 168}), (0.9, {"left_lift": 0.36, "left_support": 0}), (0.9, {"left_lift": 0, "left_support": 1}),
+        (0.9, {"right_lift": 0.36, "right_support": 0}), (0.9, {"right_lift": 0, "right_support": 1}), times=2,
+    ),
     "torso_twists": _repeated(
         (0.6, {"flex": 60, "abduct": 30, "rotate": -60, "elbow": 70}), (0.7, {"twist": 38}), (0.9, {"twist": -38}), times=3
     ),

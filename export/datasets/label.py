@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def proposed(clip: Clip, config: Config) -> list[Label]:
-    """A label for every excursion of the phase that the coach sees in `clip`, each taken for its likeliest exercise."""
+    """A label for every excursion of the phase in `clip` that is more likely one of ours than none, each taken for the likeliest."""
     core = build_core(config, clip.start_ns)
     book = LogBook(core.classes, clip.start_ns)
     session = Session(core, [book])
@@ -93,7 +93,10 @@ def _label(finder: RepetitionFinder, since: Sequence[Estimate], classes: tuple[s
     inside = [estimate.exercise for estimate in since if estimate.t_ns >= finder.start_ns]
     if not inside:
         return []
-    exercise = classes[int(np.mean(inside, axis=0)[: len(EXERCISES) - 1].argmax())]
+    mean = np.mean(inside, axis=0)
+    if mean[-1] > 0.5:
+        return []
+    exercise = classes[int(mean[: len(EXERCISES) - 1].argmax())]
     return [Label(max(finder.start_ns, 0) / NS_PER_S, finder.end_ns / NS_PER_S, exercise, True)]
 
 

@@ -2,7 +2,7 @@
 
 The skeleton's frame has x to the camera's left, y up and z away (feet point ahead of the trunk on the proper side only so). The
 IMU sits on the right wrist or on the right thigh. On the wrist x points to the hand, and arm curls turn it about the middle of
--y and -z, which is a band's y; on the thigh x points to the knee, y backwards and z inwards (tilt and rate in squats agree).
+-y and -z, which is a band's y.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from device.errors import DatasetError
 from device.messages import NS_PER_S
 from device.skeleton import N_BANDS, mid_hip
-from export.datasets.clip import Clip, Truth
+from export.datasets.clip import Clip, Truth, only
 from export.datasets.files import read_arrays
 from export.datasets.skeletons import landmarks_of
 
@@ -28,7 +28,7 @@ ACTIONS: dict[int, tuple[str, str]] = {
 }  # fmt: skip
 ON_THIGH = 22
 """First action with the IMU on the right thigh; before it is on the right wrist."""
-RIGHT_WRIST, RIGHT_ANKLE = 1, 3
+RIGHT_WRIST = 1
 WRIST_TURN_RAD = np.radians(225.0)
 """About x, from the sensor's y to the band's y."""
 
@@ -37,7 +37,7 @@ _VISIBILITY = 0.95
 
 
 def clips(folder: Path) -> Iterator[Clip]:
-    """One clip for each trial. A thigh's IMU is put on the ankle's place, where the nearest band would be."""
+    """One clip for each trial. A thigh's IMU is left out: no band is worn there, and a thigh moves otherwise than a shank."""
     file = folder / "utd_mhad.npz"
     data = read_arrays(file)
     try:
@@ -58,14 +58,14 @@ def _clip(data: dict[str, NDArray[Any]], names: list[str], i: int) -> Clip:
     pose_ns = np.round(np.linspace(0, int(imu_ns[-1]), len(skeleton))).astype(np.int64)
     imu = np.full((len(inertial), N_BANDS, 6), np.nan, dtype=np.float32)
     present = np.zeros((len(inertial), N_BANDS), dtype=np.bool_)
-    band = RIGHT_ANKLE if action >= ON_THIGH else RIGHT_WRIST
-    imu[:, band], present[:, band] = in_band_axes(inertial, thigh=action >= ON_THIGH), True
-    return Clip(
+    imu[:, RIGHT_WRIST], present[:, RIGHT_WRIST] = in_band_axes(inertial), True
+    clip = Clip(
         "utd_mhad", f"a{action:02}-s{int(data['subject'][i])}-t{int(data['trial'][i])}", f"s{int(data['subject'][i])}", False,
         landmarks(skeleton, names), pose_ns, imu, imu_ns, present,
         Truth(exercise, activity, None, 1 if exercise != "none" else None),
-        assumed="streams of the same length" + ("; thigh's IMU in the ankle's place" if action >= ON_THIGH else ""),
+        assumed="streams of the same length" + ("; thigh's IMU left out" if action >= ON_THIGH else ""),
     )  # fmt: skip
+    return only(clip, bands=action < ON_THIGH)
 
 
 def landmarks(skeleton: NDArray[np.float32], names: list[str]) -> NDArray[np.float32]:
@@ -83,8 +83,8 @@ def landmarks(skeleton: NDArray[np.float32], names: list[str]) -> NDArray[np.flo
     return np.asarray(np.concatenate([x, np.full((*x.shape[:2], 1), _VISIBILITY)], axis=-1), dtype=np.float32)
 
 
-def in_band_axes(inertial: NDArray[np.float32], *, thigh: bool) -> NDArray[np.float32]:
+def in_band_axes(inertial: NDArray[np.float32]) -> NDArray[np.float32]:
     """(G, 6) in a band's axes: x along the limb, z outwards."""
     c, s = np.cos(WRIST_TURN_RAD), np.sin(WRIST_TURN_RAD)
-    turn = np.diag([1.0, -1.0, -1.0]) if thigh else np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
+    turn = np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
     return np.asarray(np.concatenate([inertial[:, :3] @ turn.T, inertial[:, 3:] @ turn.T], axis=1), dtype=np.float32)

@@ -27,8 +27,15 @@ def rows_of(seen: Sequence[Seen]) -> list[Row]:
         mine = [one for one in seen if one.source == name]
         if mine:
             found += rows(mine)
-    ghosts = ghosts_per_min(seen)
+    ghosts = ghosts_per_min([one for one in seen if one.source != "ui_prmd"] + held_back(seen))
     return found if ghosts is None else [*found, row("people_ghost_reps_per_min", ghosts, "1/min", at_most=0.2)]
+
+
+def held_back(seen: Sequence[Seen]) -> list[Seen]:
+    """Clips of UI-PRMD's people who may not be trained on; the other ones may have been."""
+    mine = [one for one in seen if one.source == "ui_prmd"]
+    people = split_people(one.subject for one in mine).held_back if mine else frozenset()
+    return [one for one in mine if one.subject in people]
 
 
 def _repcount(seen: Sequence[Seen]) -> list[Row]:
@@ -77,21 +84,21 @@ def _utd(seen: Sequence[Seen]) -> list[Row]:
 
 
 def _ui_prmd(seen: Sequence[Seen]) -> list[Row]:
-    held_back = split_people(one.subject for one in seen).held_back
+    unseen = held_back(seen)
     exercises = ("squat", "lunge")
     areas = {
-        (who, exercise): error_area([one for one in seen if one.truth.exercise == exercise and one.subject in people])
-        for who, people in (("", held_back), ("_everybody", {one.subject for one in seen}))
+        (who, exercise): error_area([one for one in those if one.truth.exercise == exercise])
+        for who, those in (("", unseen), ("_everybody", seen))
         for exercise in exercises
     }
     rows = [row("ui_prmd_auc", _mean([areas["", exercise] for exercise in exercises]), "share", at_least=0.75)]
     rows += [row(f"ui_prmd_{exercise}_auc", areas["", exercise], "share") for exercise in exercises]
     rows += [row(f"ui_prmd_{exercise}_auc_everybody", areas["_everybody", exercise], "share") for exercise in exercises]
     for exercise in exercises:
-        same = [one for one in seen if one.truth.exercise == exercise]
+        same = [one for one in unseen if one.truth.exercise == exercise]
         rows.append(row(f"ui_prmd_{exercise}_accuracy", recall(same), "share"))
         rows.append(row(f"ui_prmd_{exercise}_reps_within_one", within_one(same), "share"))
-    return [*rows, row("ui_prmd_ghost_reps_per_min", ghosts_per_min(seen), "1/min")]
+    return [*rows, row("ui_prmd_ghost_reps_per_min", ghosts_per_min(unseen), "1/min")]
 
 
 def _video(seen: Sequence[Seen]) -> list[Row]:

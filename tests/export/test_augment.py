@@ -7,7 +7,8 @@ from device.runtime.align import Aligned
 from device.sim.bands import perfect_sensors, true_imu
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, joint_angles
-from export.augment import MIRRORED_BANDS, _other_limbs, augmented, mirrored
+from export import augment
+from export.augment import ARMS, LEGS, MIRRORED_BANDS, _other_limbs, augmented, mirrored, spoiled, turned_elsewhere
 
 TIMES = np.arange(5_000_000_000, 20_000_000_000, 10_000_000, dtype=np.int64)
 
@@ -78,3 +79,47 @@ def test_every_mix_of_modalities_is_met_and_the_truth_stays() -> None:
     assert worn == set(range(N_BANDS + 1))
     assert 5 < blind < 60
     assert untouched > 30
+
+
+@pytest.mark.parametrize("arms", [True, False])
+def test_a_half_that_stays_still_spoils_a_movement_and_its_angles_say_so(arms: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augment, "HALF_SHARE", 1.0)
+    signals, before = stretch(), stretch()
+    angles = joint_angles(before.world).astype(np.float32)
+    found = spoiled(np.random.default_rng(1), signals, angles, arms=arms)
+    assert found is not None
+    still, moving = (ARMS, LEGS) if arms else (LEGS, ARMS)
+    assert signals.world[:, still].std(axis=0).max() < 0.01
+    assert np.array_equal(signals.world[:, moving], before.world[:, moving])
+    elbow, knee = (next(i for i, joint in enumerate(JOINTS) if joint.name == name) for name in ("left_elbow", "left_knee"))
+    kept, changed = (knee, elbow) if arms else (elbow, knee)
+    assert np.array_equal(found[:, kept], angles[:, kept])
+    assert found[:, changed].std() < angles[:, changed].std()
+    bands = slice(0, 2) if arms else slice(2, 4)
+    assert signals.imu[:, bands].std(axis=0).max() < 1e-6
+
+
+def test_a_movement_is_spoiled_now_and_then_and_never_without_a_pose() -> None:
+    rng, angles = np.random.default_rng(2), np.zeros((90, 12), np.float32)
+    spoilt = sum(spoiled(rng, stretch(), angles, arms=True) is not None for _ in range(600))
+    assert 15 < spoilt < 65
+    blind = stretch()
+    blind.pose_present[:] = False
+    assert all(spoiled(rng, blind, angles, arms=True) is None for _ in range(200))
+
+
+def test_limbs_point_elsewhere_only_where_no_camera_sees() -> None:
+    rng = np.random.default_rng(3)
+    assert not any(turned_elsewhere(rng, stretch()) for _ in range(50))
+    turned = 0
+    for _ in range(200):
+        blind, before = stretch(), stretch()
+        blind.pose_present[:] = False
+        if turned_elsewhere(rng, blind):
+            turned += 1
+            sizes, usual = (np.linalg.norm(s.imu.reshape(90, 4, 2, 3), axis=-1) for s in (blind, before))
+            np.testing.assert_allclose(sizes, usual, rtol=1e-4)
+            assert not np.allclose(blind.imu, before.imu)
+        else:
+            assert np.array_equal(blind.imu, before.imu)
+    assert 30 < turned < 75

@@ -16,6 +16,7 @@ from device.rows import report
 from device.runtime.bundle import load_bundle
 from export.datasets.catalogue import read_set
 from export.datasets.clip import Truth, only
+from export.datasets.splits import split_people
 from export.evaluate_people import main, parts_of, thinned
 from export.people.figures import (
     BANDS,
@@ -25,6 +26,7 @@ from export.people.figures import (
     confusion,
     error_area,
     ghosts_per_min,
+    held_back,
     macro_accuracy,
     relative_error,
     rows_of,
@@ -81,6 +83,15 @@ def test_ghosts_are_repetitions_of_no_exercise_and_outside_of_true_ones() -> Non
     assert ghosts_per_min([seen(None, counted=(repetition(1),))]) is None
     # The same trial with a part of its signals would count twice.
     assert ghosts_per_min([seen("none", true=None, source="utd_mhad", part=BANDS)]) is None
+
+
+def test_of_a_set_that_may_be_trained_on_only_the_held_back_people_make_ghosts() -> None:
+    people = [f"s{i}" for i in range(1, 8)]
+    kept = split_people(people).held_back
+    clips = [seen("none", source="ui_prmd", subject=who, counted=(repetition(1),)) for who in people]
+    assert {one.subject for one in held_back(clips)} == kept
+    (row,) = [row for row in rows_of(clips) if row.name == "people_ghost_reps_per_min"]
+    assert row.value == ghosts_per_min([one for one in clips if one.subject in kept])
 
 
 def test_the_area_under_the_curve_is_the_chance_to_tell_wrong_from_right() -> None:
