@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def proposed(clip: Clip, config: Config) -> list[Label]:
-    """A label for every excursion of the phase in `clip` that is more likely one of ours than none, each taken for the likeliest."""
+    """A label for every excursion of the phase in `clip` that is rather one of ours than none, taken for the likeliest one."""
     core = build_core(config, clip.start_ns)
     book = LogBook(core.classes, clip.start_ns)
     session = Session(core, [book])
