@@ -39,6 +39,12 @@ def print_soak(found: SoakFindings) -> None:
     """How long each kind of fault took to be over, and what went wrong, as text on standard output."""
     for name, recoveries_s in sorted(found.recoveries_s.items()):
         print(f"{name:20} {len(recoveries_s):4d} times, over after {max(recoveries_s):.2f} s at most")
-    for what, problems in (("stuck", found.stuck), ("miscounted", found.missed), ("counted outside of a set", found.ghosts)):
+    kinds = (
+        ("stuck", found.stuck),
+        ("miscounted", found.missed),
+        ("counted outside of a set", found.ghosts),
+        ("counted outside of a set during a fault", found.touched_ghosts),
+    )
+    for what, problems in kinds:
         for problem in problems:
             print(f"{what}: {problem}")

@@ -52,7 +52,8 @@ MB = 1e6
 class SoakFindings:
     """Everything over a whole soak. `recoveries_s`: by fault. `untouched`: (true, counted) repetitions of each set that no fault
     touched; `touched`: of the others. `stuck`: what had not recovered in time, and when (s). `usage`: (simulated s, bytes
-    resident, open files, threads). `ghosts`: repetitions outside all sets, and when (s)."""
+    resident, open files, threads). `ghosts`: repetitions outside all sets, and
+    when (s); `touched_ghosts`: those during a fault."""
 
     seconds: float = 0.0
     wall_s: float = 0.0
@@ -63,6 +64,7 @@ class SoakFindings:
     stuck: list[str] = field(default_factory=list)
     usage: list[tuple[float, int, int, int]] = field(default_factory=list)
     ghosts: list[str] = field(default_factory=list)
+    touched_ghosts: list[str] = field(default_factory=list)
 
 
 def measure(args: Namespace, progress: Progress) -> Report:
@@ -192,10 +194,7 @@ class _Soak:
     def _judge(self, here: Placed, done: TrueSet) -> None:
         """Whether the repetitions of a set that is over were counted."""
         start_ns, end_ns = here.start_ns + done.start_ns, here.start_ns + done.end_ns
-        windows = [*self._harmed]
-        if self._tracker.begun:
-            windows.append((self._tracker.planned.begin_ns, end_ns + AFTER_NS))
-        harmed = any(begin_ns < end_ns + AFTER_NS and over_ns > start_ns - BEFORE_NS for begin_ns, over_ns in windows)
+        harmed = self._is_harmed(start_ns, end_ns)
         true, counted = len(done.repetitions), _counted(self._repetitions, here, done)
         (self.findings.touched if harmed else self.findings.untouched).append((true, counted))
         if not harmed and true != counted:
@@ -203,7 +202,16 @@ class _Soak:
         while self._repetitions and self._repetitions[0].end_ns < end_ns + SAME_NS:
             first = self._repetitions.popleft()
             if first.end_ns < start_ns - SAME_NS:
-                self.findings.ghosts.append(f"{first.exercise} at {(first.end_ns - START_NS) / NS_PER_S:.0f} s")
+                touched = self._is_harmed(first.start_ns, first.end_ns)
+                ghosts = self.findings.touched_ghosts if touched else self.findings.ghosts
+                ghosts.append(f"{first.exercise} at {(first.end_ns - START_NS) / NS_PER_S:.0f} s")
+
+    def _is_harmed(self, start_ns: int, end_ns: int) -> bool:
+        """Whether a fault touched what was done from `start_ns` to `end_ns`."""
+        windows = [*self._harmed]
+        if self._tracker.begun:
+            windows.append((self._tracker.planned.begin_ns, end_ns + AFTER_NS))
+        return any(begin_ns < end_ns + AFTER_NS and over_ns > start_ns - BEFORE_NS for begin_ns, over_ns in windows)
 
 
 def _counted(repetitions: deque[Repetition], here: Placed, done: TrueSet) -> int:
@@ -229,6 +237,7 @@ def soak_rows(found: SoakFindings) -> list[Row]:
         row("soak_repetitions_untouched", sum(true for true, _ in found.untouched), ""),
         row("soak_repetitions_lost", lost if found.untouched else None, "", at_most=0),
         row("soak_repetitions_too_many", sum(max(0, c - t) for t, c in found.untouched) + len(found.ghosts), "", at_most=0),
+        row("soak_ghosts_touched", len(found.touched_ghosts), ""),
         row("soak_lost_share_touched", _share_lost(found.touched), "share"),
         row("soak_longest_recovery_s", max(recoveries, default=None), "s", at_most=8),
         row("soak_stuck", len(found.stuck), "", at_most=0),
