@@ -44,9 +44,8 @@ FORCE_SHAKE, RATE_SHAKE = 0.8, 0.3
 """Most of what trembling adds to the specific force (m/s^2) and the angular rate (rad/s), one standard deviation."""
 
 
-LEGS = [NODE[f"{side}_{part}"] for side in ("left", "right") for part in ("knee", "ankle", "heel", "foot_index")]
+ARMS, LEGS = ([NODE[f"{side}_{part}"] for side in ("left", "right") for part in LIMBS[limb]] for limb in (0, 2))
 LEG_JOINTS = [i for i, joint in enumerate(JOINTS) if not joint.name.endswith(("elbow", "shoulder"))]
-ARMS = [NODE[f"{side}_{part}"] for side in ("left", "right") for part in ("elbow", "wrist", "pinky", "index", "thumb")]
 ARM_JOINTS = [i for i, joint in enumerate(JOINTS) if joint.name.endswith(("elbow", "shoulder"))]
 HALF_SHARE, STRANGE_SHARE = 0.06, 0.25
 """Shares of the stretches of which one half of the body stays still, and, without a camera, whose limbs point elsewhere."""

@@ -202,14 +202,11 @@ class Sampler:
         session, end = self._pools[int(rng.choice(len(self._pools), p=self._shares))].draw(rng)
         span = slice(end - self._ticks, end)
         signals, labels = _stretch_of(session.signals, span), session.labels.at(span)
-        here = labels.exercise[labels.exercise != NONE]
-        moved = (
-            spoiled(rng, signals, labels.angles, arms=len(here) > 0 and EXERCISES[here[-1]] in ARM_EXERCISES)
-            if len(here)
-            else None
-        )
-        if moved is not None:
-            labels = nothing(labels)._replace(angles=moved)
+        ours = labels.exercise[labels.exercise != NONE]
+        if len(ours):
+            moved = spoiled(rng, signals, labels.angles, arms=EXERCISES[ours[-1]] in ARM_EXERCISES)
+            if moved is not None:
+                labels = nothing(labels)._replace(angles=moved)
         signals, (angles, deviation) = augmented(rng, signals, np.stack((labels.angles, labels.deviation)))
         labels = labels._replace(angles=angles, deviation=deviation)
         if turned_elsewhere(rng, signals):

@@ -85,19 +85,22 @@ def test_small_movements_are_no_repetitions(share):
     assert w.found("squat") == 0
 
 
-def test_what_the_phase_found_is_not_found_again():
+def after_a_squat() -> Watch:
     w = Watch()
     w.be(entry("squat", "both"), 1)
     w.do("squat", "both")
+    return w
+
+
+def test_what_the_phase_found_is_not_found_again():
+    w = after_a_squat()
     w.watch.took(w.now_ns)
     w.be(entry("squat", "both"), 3)
     assert w.found("squat") == 0
 
 
 def test_what_the_joints_found_is_not_found_again_by_the_phase():
-    w = Watch()
-    w.be(entry("squat", "both"), 1)
-    w.do("squat", "both")
+    w = after_a_squat()
     w.be(entry("squat", "both"), 2)
     (done,) = [one for one in w.due if one.exercise == "squat"]
     assert w.watch.knows("squat", done.start_ns, w.now_ns)

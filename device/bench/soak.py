@@ -52,8 +52,8 @@ MB = 1e6
 class SoakFindings:
     """Everything over a whole soak. `recoveries_s`: by fault. `untouched`: (true, counted) repetitions of each set that no fault
     touched; `touched`: of the others. `stuck`: what had not recovered in time, and when (s). `usage`: (simulated s, bytes
-    resident, open files, threads). `ghosts`: repetitions outside all sets, and
-    when (s); `touched_ghosts`: those during a fault."""
+    resident, open files, threads). `ghosts`: repetitions outside all sets, and when (s), that no fault touched; `touched_ghosts`:
+    the others."""
 
     seconds: float = 0.0
     wall_s: float = 0.0

@@ -44,7 +44,7 @@ from device.runtime.evidence import Evidence, Response
 from device.runtime.fast_path import FastPath
 from device.runtime.features import FeatureConstants, FeatureExtractor
 from device.runtime.reps import Move, RepetitionFinder
-from device.runtime.sets import DOUBTFUL, NONE, SetKeeper, SetMessage
+from device.runtime.sets import DOUBTFUL, NONE, Mark, Measure, SetKeeper, SetMessage
 from device.runtime.stages import StageTracker
 from device.runtime.sync import UNKNOWN, CameraOffset, CameraSync, OffsetCorrection
 from device.runtime.timebase import Timebase
@@ -346,13 +346,7 @@ class Core:
             self._previous_variant[exercise.name] = measurement.meter.variant
             return measurement.meter.variant, measurement.meter.worst()
 
-        start_ns, end_ns = self._finder.start_ns, self._finder.end_ns
-        known = self._travel.knows(self._keeper.belongs()[0], start_ns, end_ns)
-        messages = self._keeper.complete(start_ns, end_ns, measure) if known else None
-        if messages is None:
-            messages = []
-        else:
-            self._travel.took(end_ns)
+        messages = self._take(self._finder.start_ns, self._finder.end_ns, measure)
         coached = self._announce(t_ns, messages)
         self._measurement = None
         self._samples = []
@@ -368,13 +362,17 @@ class Core:
         exercise, confidence = self._keeper.belongs(done.mark)
         if done.exercise not in (None, exercise) or confidence < DOUBTFUL:
             return []
-        if not self._travel.knows(exercise, done.start_ns, done.end_ns):
+        return self._announce(t_ns, self._take(done.start_ns, done.end_ns, lambda e: (e.variants[0], ()), done.mark))
+
+    def _take(self, start_ns: int, end_ns: int, measure: Measure, began: Mark | None = None) -> list[SetMessage]:
+        """What a repetition opens, counts and closes that one of the two witnesses has found, where neither speaks against it."""
+        if not self._travel.knows(self._keeper.belongs(began)[0], start_ns, end_ns):
             return []
-        messages = self._keeper.complete(done.start_ns, done.end_ns, lambda exercise: (exercise.variants[0], ()), began=done.mark)
+        messages = self._keeper.complete(start_ns, end_ns, measure, began=began)
         if messages is None:
             return []
-        self._travel.took(done.end_ns)
-        return self._announce(t_ns, messages)
+        self._travel.took(end_ns)
+        return messages
 
     def _announce(self, t_ns: int, messages: list[SetMessage]) -> list[Coached]:
         coached: list[Coached] = []
