@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.runtime.align import Aligned
-from device.sim.bands import rotation
 from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, NODE, joint_angles
 
 MIRRORED_JOINTS = [i ^ 1 for i in range(12)]
@@ -47,9 +46,8 @@ FORCE_SHAKE, RATE_SHAKE = 0.8, 0.3
 ARMS, LEGS = ([NODE[f"{side}_{part}"] for side in ("left", "right") for part in LIMBS[limb]] for limb in (0, 2))
 LEG_JOINTS = [i for i, joint in enumerate(JOINTS) if not joint.name.endswith(("elbow", "shoulder"))]
 ARM_JOINTS = [i for i, joint in enumerate(JOINTS) if joint.name.endswith(("elbow", "shoulder"))]
-HALF_SHARE, STRANGE_SHARE = 0.06, 0.25
-"""Shares of the stretches of which one half of the body stays still, and, without a camera, whose limbs point elsewhere."""
-ELSEWHERE_RAD = (math.radians(60), math.radians(180))
+HALF_SHARE = 0.06
+"""Share of the stretches of which one half of the body stays still."""
 
 
 def spoiled(rng: np.random.Generator, signals: Aligned, angles: NDArray[np.float32], *, arms: bool) -> NDArray[np.float32] | None:
@@ -63,18 +61,6 @@ def spoiled(rng: np.random.Generator, signals: Aligned, angles: NDArray[np.float
     angles = angles.copy()
     angles[:, joints] = as_read(joint_angles(signals.world))[:, joints]
     return angles
-
-
-def turned_elsewhere(rng: np.random.Generator, signals: Aligned) -> bool:
-    """Now and then, where no camera sees, let the limbs point elsewhere, in place: whoever lies on the back or hangs from a bar
-    moves likewise, and does none of our exercises. Returns whether they do."""
-    if signals.pose_present.any() or rng.random() >= STRANGE_SHARE:
-        return False
-    for pair in (slice(0, 2), slice(2, 4)):
-        axis = rng.normal(size=3) * (0.3, 1, 1)
-        turn = rotation(axis / np.linalg.norm(axis) * rng.uniform(*ELSEWHERE_RAD)).astype(np.float32)
-        signals.imu[:, pair] = (signals.imu[:, pair].reshape(len(signals.imu), 2, 2, 3) @ turn.T).reshape(len(signals.imu), 2, 6)
-    return True
 
 
 def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, NDArray[np.float32]]:

@@ -36,7 +36,7 @@ class Checkpoint:
         if not path.exists():
             return None
         try:
-            saved = torch.load(path, weights_only=False)
+            saved = torch.load(path, map_location="cpu", weights_only=False)
         except Exception as error:
             raise TrainingError(f"{path}: is no saved training ({error}). Delete it to begin anew.") from error
         return saved["state"] if isinstance(saved, dict) and saved.get("recipe") == self._recipe else None

@@ -25,7 +25,7 @@ from device.sim.bands import true_imu
 from device.sim.script import plan_others, plan_session
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import N_BANDS, N_JOINTS
-from export.augment import as_read, augmented, spoiled, turned_elsewhere
+from export.augment import as_read, augmented, spoiled
 from export.clips import Clip, clip_plan, clip_scene
 from export.landmark_noise import LandmarkNoise, Observed, true_pose
 from export.seeds import ANY_MANNER, OTHERS
@@ -209,8 +209,6 @@ class Sampler:
                 labels = nothing(labels)._replace(angles=moved)
         signals, (angles, deviation) = augmented(rng, signals, np.stack((labels.angles, labels.deviation)))
         labels = labels._replace(angles=angles, deviation=deviation)
-        if turned_elsewhere(rng, signals):
-            labels = nothing(labels)
         return *node_features(self._constants, *signals), labels
 
 

@@ -1,7 +1,8 @@
 """`python -m export.evaluate_people`: the shipped coach on recorded people whom its weights never saw.
 
 Every clip is streamed through the device's own core with the shipped int8 bundle, as it would be live, from a cold start. The
-figures, the confusions and pictures of the worst clips go into a folder.
+figures, the confusions and pictures of the worst clips go into a folder. Beside it stands what networks reach on the watches'
+recordings that learned from other people of them, which the shipped weights may not.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from device.runtime.bundle import Bundle, load_bundle
 from export.datasets.catalogue import data_folder, read_set
 from export.datasets.clip import Clip, only
 from export.people.figures import BANDS, BOTH, CAMERA, ROWS, rows_of
+from export.people.learned import learned_rows
 from export.people.report import chosen_clips, write_report
 from export.people.watch import NONE, Seen, watch
 
 MAX_PROCESSES = 2
+LEARNED = "crossfit_imu"
+"""The set that is also learned from, by networks that are thrown away."""
 BACKLOG = 8
 """Clips that wait for a process; the rest is read when there is room."""
 
@@ -50,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--thin", metavar="N", type=int, default=1, help="watch one in N of the clips of class none (default: all)"
     )
+    parser.add_argument(
+        "--learned", action=argparse.BooleanOptionalAction, default=True,
+        help=f"say too what networks reach on {LEARNED} that learned from other people of it (a minute)",
+    )  # fmt: skip
     parser.add_argument("--config", metavar="FILE", help="settings file (TOML)")
     rows.add_arguments(parser)
     args = parser.parse_args(arguments)
@@ -60,7 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = list(dict.fromkeys(args.only or ROWS))
         jobs = [job for name in names for job in thinned(parts_of(name, data), max(args.thin, 1))]
         seen = watch_all(jobs, config, args.processes)
-        figures = rows.report(rows_of(seen), bundle=bundle.version)
+        found = rows_of(seen)
+        if args.learned and LEARNED in names:
+            found += _learned(data)
+        figures = rows.report(found, bundle=bundle.version)
         drawn = {(one.source, one.name, one.part): one for one in chosen_clips(seen)}
         keys = [(clip.source, clip.name, part) for clip, part in jobs]
         chosen = [(clip, drawn[key]) for key, (clip, _) in zip(keys, jobs, strict=True) if key in drawn]
@@ -122,6 +133,13 @@ def watch_all(jobs: Sequence[tuple[Clip, str]], config: Config, processes: int) 
                     progress.advance(task)
                     running |= {pool.submit(_watch, i, *job) for i, job in islice(todo, 1)}
     return [seen[i] for i in range(len(jobs))]
+
+
+def _learned(data: Path) -> list[rows.Row]:
+    clips = list(read_set(LEARNED, data))
+    with _progress() as progress:
+        task = progress.add_task("learning from others", total=None)
+        return learned_rows(LEARNED, clips, lambda done, total: progress.update(task, completed=done, total=total))
 
 
 _coach: tuple[Config, Bundle] | None = None

@@ -12,7 +12,7 @@ from device.config import SignalsConfig
 from device.errors import DatasetError
 from device.exercises import Exercise, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Stage
-from device.runtime.align import ImuTrack, PoseTrack, resample
+from device.runtime.align import Aligned, ImuTrack, PoseTrack, resample
 from device.skeleton import N_BANDS, N_JOINTS
 from export.augment import as_read
 from export.dataset import Labels, Session, from_standard
@@ -44,6 +44,12 @@ def recorded(clip: Clip, signals: SignalsConfig) -> Session:
     """A clip of which every moment is known, as a session. Raises DatasetError where one is not."""
     if not len(clip.truth.times_ns) or (clip.truth.classes == UNKNOWN).any() or np.isnan(clip.truth.angles).any():
         raise DatasetError(f"{clip.source}/{clip.name}: not every moment of it is known. Leave it out of the training.")
+    ticks, seen = on_ticks(clip, signals)
+    return Session(seen, _labels(clip, ticks, load_exercises()))
+
+
+def on_ticks(clip: Clip, signals: SignalsConfig) -> tuple[NDArray[np.int64], Aligned]:
+    """The ticks (T,) ns of a clip, and its signals on them."""
     count = int(clip.seconds * signals.tick_hz)
     poses = None
     if clip.landmarks is not None:
@@ -55,7 +61,7 @@ def recorded(clip: Clip, signals: SignalsConfig) -> Session:
             here = clip.imu_present[:, band]
             bands[band] = ImuTrack(clip.imu_ns[here], clip.imu[here, band]) if here.any() else None
     ticks = clip.start_ns + np.round(np.arange(count) / signals.tick_hz * NS_PER_S).astype(np.int64)
-    return Session(resample(signals, clip.start_ns, count, poses, bands), _labels(clip, ticks, load_exercises()))
+    return ticks, resample(signals, clip.start_ns, count, poses, bands)
 
 
 def _labels(clip: Clip, ticks: NDArray[np.int64], exercises: Mapping[str, Exercise]) -> Labels:

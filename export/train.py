@@ -101,8 +101,9 @@ def losses(heads: Heads, labels: Labels, seen: Tensor) -> dict[str, Tensor]:
     `angle` is eq. 16: squared differences weighted by the joints' share of the attention, which gets no gradient from
     it. Half of the weight is spread evenly, for a joint that is never attended to would never be learned.
     """
-    exercise, stage, phase, angles, deviation = (torch.from_numpy(np.ascontiguousarray(label)) for label in labels)
-    moving = torch.from_numpy(in_repetition(labels)).float()
+    at = heads.angles.device
+    exercise, stage, phase, angles, deviation = (torch.from_numpy(np.ascontiguousarray(label)).to(at) for label in labels)
+    moving = torch.from_numpy(in_repetition(labels)).float().to(at)
     turn = math.tau * phase
     missed = (heads.phase - torch.stack((turn.sin(), turn.cos()), -1)).square().sum(-1)
     weight = heads.importance.detach()[..., list(JOINT_NODES)]
@@ -129,7 +130,7 @@ def train(
     judge: Callable[[Network], float] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> None:
-    """Train in place.
+    """Train in place, on a GPU where there is one; afterwards the network is on the CPU again.
 
     `judge`: how bad a network is, on people that it does not learn from; it decides what is kept and when to stop early.
     `checkpoint`: where the state is saved whenever the network was judged, and taken up from; the last one stays until its owner
@@ -137,6 +138,7 @@ def train(
     """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
+    coach.to("cuda" if torch.cuda.is_available() else "cpu")
     run = _Run(coach, sampler, recipe)
     saved = checkpoint.load() if checkpoint else None
     if saved is not None:
@@ -171,7 +173,7 @@ def train(
             checkpoint.log(run.step, {"rate": rate, **running, "judged": run.judged}, fresh=run.step <= recipe.judge_every)
             checkpoint.save(run.state())
     coach.load_state_dict(run.best or average.module.state_dict())
-    coach.eval()
+    coach.to("cpu").eval()
 
 
 class _Run:
@@ -237,8 +239,10 @@ def badness(coach: Network, sessions: Sequence[Session], constants: FeatureConst
 
 
 def _judged(coach: Network, batch: Batch, at: slice) -> tuple[Heads, Labels, Tensor]:
-    heads = coach(torch.from_numpy(batch.skeleton), torch.from_numpy(batch.inertial), at)
-    seen = torch.from_numpy(batch.skeleton[:, at, 0, -1])
+    where = next(coach.parameters()).device
+    skeleton, inertial = torch.from_numpy(batch.skeleton).to(where), torch.from_numpy(batch.inertial).to(where)
+    heads = coach(skeleton, inertial, at)
+    seen = skeleton[:, at, 0, -1]
     return heads, batch.labels.at((slice(None), at)), seen
 
 

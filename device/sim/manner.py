@@ -35,7 +35,7 @@ class Manner:
 
     `knee`: degrees at which the knees stay at the start and the end, None as usual. `arms`: parameters of the arms at the
     start and in the middle, None as usual. `split`: the feet stay apart, so the same leg leads again and again. `prone`:
-    parameters of planted hands, None as usual. `rock`: degrees that the feet roll over the toes in the middle of a repetition.
+    parameters of planted hands, None as usual. `loose`: parameters of a prone body in the middle of a repetition, None as usual.
     """
 
     pace: float = 1.0
@@ -45,7 +45,7 @@ class Manner:
     arms: tuple[dict[str, float], dict[str, float]] | None = None
     split: bool = False
     prone: dict[str, float] | None = None
-    rock: float = 0.0
+    loose: dict[str, float] | None = None
 
 
 AS_USUAL = Manner()
@@ -66,7 +66,7 @@ def draw_manner(rng: np.random.Generator, exercise: Exercise, motion: Motion) ->
         arms=_arms(rng) if free_arms and rng.random() < 0.6 else None,
         split=bool(steps and rng.random() < 0.4),
         prone=_planted(rng) if prone and rng.random() < 0.8 else None,
-        rock=float(rng.uniform(-20, 20)) if prone and rng.random() < 0.7 else 0.0,
+        loose=_loose(rng, motion) if prone and rng.random() < 0.7 else None,
     )
 
 
@@ -89,8 +89,8 @@ def in_manner(motion: Motion, manner: Manner) -> Motion:
         keys[_turn(phases)] |= middle_arms
     if manner.prone is not None:
         stance |= manner.prone
-    if manner.rock:
-        keys[_turn(phases)] |= {"heel": stance["heel"] + manner.rock}
+    if manner.loose is not None:
+        keys[_turn(phases)] |= manner.loose
     return dataclasses.replace(
         motion,
         stance=stance,
@@ -107,12 +107,28 @@ def _turn(phases: tuple[float, ...]) -> int:
 
 
 def _planted(rng: np.random.Generator) -> dict[str, float]:
-    """Hands nearer or wider, elbows along the body or out to the sides."""
+    """Hands nearer or wider, elbows along the body or out to the sides; wrists turn with the hand rather than the elbow."""
+    flare = rng.uniform(15, 95)
     return {
-        "flare": float(rng.uniform(10, 80)),
-        "hand_y": float(rng.uniform(1.0, 1.9)),
+        "flare": float(flare),
+        "pronate": float(180 - flare * rng.uniform(0.5, 1.2)),
+        "hand_y": float(rng.uniform(1.0, 2.1)),
         "hand_x": float(rng.uniform(-0.05, 0.05)),
     }
+
+
+def _loose(rng: np.random.Generator, motion: Motion) -> dict[str, float]:
+    """A body that is no plank: feet roll over the toes, knees give way, hips lag behind or go first."""
+    return {
+        "heel": motion.stance["heel"] + float(rng.uniform(-20, 20)),
+        "knee": motion.stance["knee"] - float(rng.uniform(0, 35)),
+        "hips": float(rng.uniform(-15, 20)),
+    }
+
+
+def draw_arms(rng: np.random.Generator) -> dict[str, float]:
+    """Arms somewhere."""
+    return _about(rng, ARMS[str(rng.choice(sorted(ARMS)))])
 
 
 def _arms(rng: np.random.Generator) -> tuple[dict[str, float], dict[str, float]]:

@@ -11,10 +11,13 @@ import numpy as np
 from device.exercises import Exercise, load_exercises
 from device.sim.manner import AS_USUAL, Manner, draw_manner
 from device.sim.motion import TEMPOS, motion_of
+from device.sim.strange import Strange, draw_strange
 from device.sim.transitions import ACTIVITIES, OTHER_EXERCISES
 
 FROM_BEHIND = 0.08
 """Share of the sets in any manner that are done with the back to the camera."""
+NEVER_NAMED = 0.6
+"""Share of the other exercises that are drawn rather than taken from the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,11 @@ class SetBlock:
 
 @dataclass(frozen=True, slots=True)
 class RestBlock:
-    """Standing about for at least `duration_s`, doing `activities` (names from transitions.ACTIVITIES and OTHER_EXERCISES)."""
+    """Standing about for at least `duration_s`, doing `activities` (names from transitions.ACTIVITIES and OTHER_EXERCISES, or
+    exercises without a name)."""
 
     duration_s: float
-    activities: tuple[str, ...]
+    activities: tuple[str | Strange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,8 @@ def plan_others(seed: int) -> SessionPlan:
     """A session of nothing but exercises that the coach does not know, facing anywhere."""
     rng = np.random.default_rng((seed, 1))
     blocks = tuple(
-        RestBlock(1.0, tuple(str(name) for name in rng.choice(sorted(OTHER_EXERCISES), size=3, replace=False))) for _ in range(4)
+        RestBlock(1.0, tuple(_other(rng, str(name)) for name in rng.choice(sorted(OTHER_EXERCISES), size=3, replace=False)))
+        for _ in range(4)
     )
     return SessionPlan(float(rng.uniform(-np.pi, np.pi) if rng.random() < 0.3 else np.radians(rng.uniform(-90, 90))), blocks)
 
@@ -154,6 +159,11 @@ def _rest(rng: np.random.Generator, variety: float, *, short: bool, others: bool
     most = 1 if short or variety == 0 else 3
     count = int(rng.integers(0, most + 1))
     known = sorted({**ACTIVITIES, **OTHER_EXERCISES} if others else ACTIVITIES)
-    names = tuple(str(name) for name in rng.choice(known, size=count, replace=False))
+    names = [str(name) for name in rng.choice(known, size=count, replace=False)]
+    done = tuple(_other(rng, name) if name in OTHER_EXERCISES else name for name in names)
     low, high = (1.0, 2.0) if short else (4.5, 7.0)
-    return RestBlock(float(rng.uniform(low * (1 - 0.5 * variety), high)), names)
+    return RestBlock(float(rng.uniform(low * (1 - 0.5 * variety), high)), done)
+
+
+def _other(rng: np.random.Generator, name: str) -> str | Strange:
+    return draw_strange(rng) if rng.random() < NEVER_NAMED else name

@@ -15,6 +15,7 @@ from device.sim.kinematics import COLUMN, COLUMNS, RELAXED, Posture, posture
 from device.sim.manner import in_manner
 from device.sim.motion import Knots, Motion, motion_of, repetition, shape, smooth
 from device.sim.script import PlannedHabit, RestBlock, SessionPlan, SetBlock, plan_session
+from device.sim.strange import Strange
 from device.sim.transitions import OTHER_EXERCISES, Choreography
 from device.skeleton import JOINT, joint_angles
 
@@ -268,9 +269,13 @@ class VirtualTrainee:
     def _rest(self, choreography: Choreography, block: RestBlock) -> None:
         until = choreography.now_s + block.duration_s
         choreography.hold(self._rng.uniform(0.3, 0.8))
-        for name in block.activities:
-            pace, size = (self._rng.uniform(0.6, 1.3), self._rng.uniform(0.8, 1.1)) if name in OTHER_EXERCISES else (1.0, 1.0)
-            choreography.activity(name, pace, size)
+        for activity in block.activities:
+            if isinstance(activity, Strange):
+                choreography.exercise(activity)
+            elif activity in OTHER_EXERCISES:
+                choreography.activity(activity, self._rng.uniform(0.6, 1.3), self._rng.uniform(0.8, 1.1))
+            else:
+                choreography.activity(activity)
             choreography.hold(self._rng.uniform(0.3, 0.8))
         choreography.hold(until - choreography.now_s)
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from device.sim.kinematics import COLUMN, RELAXED
 from device.sim.motion import Knots, smooth, with_parameters
+from device.sim.strange import Strange
 
 Array = NDArray[np.float64]
 Keys = tuple[tuple[float, dict[str, float]], ...]
@@ -236,6 +237,23 @@ class Choreography:
             vector = with_parameters(vector, changes)
             self.key(after_s * pace, RELAXED + size * (vector - RELAXED))
         self.key(1.0, RELAXED)
+
+    def exercise(self, strange: Strange) -> None:
+        """Do an exercise without a name, from and back to the relaxed stance."""
+        stance = with_parameters(RELAXED, strange.stance)
+        if strange.prone:
+            self.get_down(stance)
+        else:
+            self.go(stance, 1.6)
+        vector = stance
+        for after_s, changes in strange.cycle * strange.times:
+            vector = with_parameters(vector, changes)
+            self.key(after_s, vector)
+        if strange.prone:
+            self.key(0.6, stance)
+            self.get_up()
+        else:
+            self.key(1.6, RELAXED)
 
     def get_down(self, plank: Array) -> None:
         """From standing into the push-up position `plank`: crouch, hands to the floor, one foot back after the other."""

@@ -33,4 +33,4 @@ class ImuCnnLstm(nn.Module):
             x = F.relu(layer(F.pad(x, (KERNEL - 1, 0))))
         body = self.memory(x.transpose(1, 2))[0][:, at]  # (B, T', 48)
         # With nothing seen, the angles are all correction; they start from a straight body.
-        return self.heads(body, torch.full((*body.shape[:2], N_JOINTS), torch.pi / 2 * 1.8))  # type: ignore[no-any-return]
+        return self.heads(body, torch.full((*body.shape[:2], N_JOINTS), torch.pi / 2 * 1.8, device=body.device))  # type: ignore[no-any-return]

@@ -38,7 +38,7 @@ class PoseEmbedding(nn.Module):
         shown, _ = self.geometry(skeleton)
         posture = F.normalize(self.embed((skeleton * self.fusion.skeleton_scale).flatten(2)), dim=-1)  # (B, T, C)
         total = F.pad(posture.cumsum(1), (0, 0, WINDOW, 0))
-        ticks = torch.arange(1, posture.shape[1] + 1).clamp(max=WINDOW)[:, None]
+        ticks = torch.arange(1, posture.shape[1] + 1, device=posture.device).clamp(max=WINDOW)[:, None]
         recent = (total[:, WINDOW:] - total[:, :-WINDOW]) / ticks
         posture, recent, shown = posture[:, at], recent[:, at], shown[:, at]
         nearness = F.normalize(recent, dim=-1) @ F.normalize(self.exemplars, dim=-1).T / TEMPERATURE

@@ -8,7 +8,7 @@ from device.sim.bands import perfect_sensors, true_imu
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, joint_angles
 from export import augment
-from export.augment import ARMS, LEGS, MIRRORED_BANDS, _other_limbs, augmented, mirrored, spoiled, turned_elsewhere
+from export.augment import ARMS, LEGS, MIRRORED_BANDS, _other_limbs, augmented, mirrored, spoiled
 
 TIMES = np.arange(5_000_000_000, 20_000_000_000, 10_000_000, dtype=np.int64)
 
@@ -106,20 +106,3 @@ def test_a_movement_is_spoiled_now_and_then_and_never_without_a_pose() -> None:
     blind = stretch()
     blind.pose_present[:] = False
     assert all(spoiled(rng, blind, angles, arms=True) is None for _ in range(200))
-
-
-def test_limbs_point_elsewhere_only_where_no_camera_sees() -> None:
-    rng = np.random.default_rng(3)
-    assert not any(turned_elsewhere(rng, stretch()) for _ in range(50))
-    turned = 0
-    for _ in range(200):
-        blind, before = stretch(), stretch()
-        blind.pose_present[:] = False
-        if turned_elsewhere(rng, blind):
-            turned += 1
-            sizes, usual = (np.linalg.norm(s.imu.reshape(90, 4, 2, 3), axis=-1) for s in (blind, before))
-            np.testing.assert_allclose(sizes, usual, rtol=1e-4)
-            assert not np.allclose(blind.imu, before.imu)
-        else:
-            assert np.array_equal(blind.imu, before.imu)
-    assert 30 < turned < 75
