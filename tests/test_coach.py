@@ -18,7 +18,7 @@ from device.voice import folder, read_texts
 CAVING, LEANING, SHALLOW = SQUAT.cues
 
 
-def window(rule=CAVING, side="left", degrees=20.0, sigma=3.0, seconds=0.8, half=True, ended=True) -> Window:
+def window(rule=CAVING, side="left", degrees=20.0, sigma=2.4, seconds=0.8, half=True, ended=True) -> Window:
     return Window(rule, f"{side}_{rule.joint}", float(np.radians(degrees)), float(np.radians(sigma)), seconds, half, ended)
 
 

@@ -134,7 +134,7 @@ def test_an_error_is_corrected_during_a_repetition_and_praised_when_it_is_gone()
     def errors(k: float) -> dict[str, float]:
         return {"left_hip_spread": -20, "right_hip_spread": -17} if k < 3 else {}
 
-    coached = run([*rest(2), *reps("squat", 8, 2.4, errors=errors), *rest(8)], angle_noise=0.04)
+    coached = run([*rest(2), *reps("squat", 8, 2.4, errors=errors), *rest(8)], angle_noise=0.04, sigma_deg=3.0)
     corrections, praises = cues(coached, "correction"), cues(coached, "praise")
     assert [(c.joint, c.sign, c.prompts, c.bands) for c in corrections] == [("left_hip_spread", -1, ("knees_out",), (2, 3))]
     assert np.degrees(corrections[0].deviation_rad) == pytest.approx(-19, abs=3)
@@ -148,7 +148,7 @@ def test_an_error_that_the_model_shows_too_small_is_corrected_at_its_true_size()
     script = [*rest(2), *reps("squat", 5, 2.4, errors={"left_hip_spread": -10}), *rest(8)]
     assert cues(run(script), "correction") == []
     half = {"squat": {"knees_caving_in": Response(gain=0.5)}}
-    corrections = cues(run(script, responses=half), "correction")
+    corrections = cues(run(script, responses=half, sigma_deg=3.0), "correction")
     assert {cue.joint for cue in corrections} == {"left_hip_spread"}
     assert np.degrees(corrections[0].deviation_rad) == pytest.approx(-18, abs=3)
 

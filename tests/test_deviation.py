@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scripted import LUNGE, PHASES, SQUAT, Said, ScriptedModel, tick
 
 from device.messages import Estimate, Stage
-from device.runtime.deviation import BLIND_SIGMA, RepetitionMeter, Standards, expected_variant, sample_of
+from device.runtime.deviation import BLIND_SIGMA, RepetitionMeter, Sample, Standards, expected_variant, sample_of
 from device.skeleton import JOINT, NODE
 
 
@@ -52,6 +54,28 @@ def test_inside_the_tolerance_there_is_no_deviation():
     for sample in samples("squat", "both", {"left_hip_spread": 4.5}):
         meter.add(sample)
     assert meter.worst() == ()
+
+
+def off(sample: Sample, joint: str, degrees: float) -> Sample:
+    angles = sample.angles.copy()
+    angles[JOINT[joint]] += np.radians(degrees)
+    return replace(sample, angles=angles)
+
+
+def test_how_somebody_gets_to_where_the_exercise_is_judged_is_no_deviation():
+    low, high = SQUAT.judged
+    assert 0 < low < 0.5 < high < 1
+    meter = RepetitionMeter(Standards(SQUAT))
+    for sample in samples("squat", "both", {}):
+        meter.add(off(sample, "left_hip_spread", 15 if low <= sample.phase <= high else -30))
+    assert [np.degrees(d.deviation_rad) for d in meter.worst()] == pytest.approx([15], abs=1)
+
+
+def test_of_a_repetition_that_was_not_seen_where_it_is_judged_all_counts():
+    meter = RepetitionMeter(Standards(SQUAT))
+    for sample in list(samples("squat", "both", {}))[:10]:
+        meter.add(off(sample, "left_hip_spread", -30))
+    assert [np.degrees(d.deviation_rad) for d in meter.worst()] == pytest.approx([-30], abs=1)
 
 
 def test_an_error_of_the_phase_is_no_deviation():

@@ -119,6 +119,13 @@ class Exercise:
             return Stage.BEGINNING
         return Stage.EXECUTION if phase < execution else Stage.END
 
+    @property
+    def judged(self) -> tuple[float, float]:
+        """The phases in which its rules judge, from the first one's to the last one's; all of it where it has none."""
+        if not self.cues:
+            return 0.0, 1.0
+        return min(rule.phases[0] for rule in self.cues), max(rule.phases[1] for rule in self.cues)
+
     def standard(self, variant: str) -> NDArray[np.float64]:
         """Standard angles over phase, (41, 12) rad in skeleton.JOINTS order; NaN where a joint has no standard."""
         roles = {"left": "lead", "right": "lead"} if variant == "both" else {variant: "lead", _OTHER[variant]: "trail"}

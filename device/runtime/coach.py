@@ -24,9 +24,9 @@ from device.runtime.fast_path import Shown
 from device.skeleton import BANDS
 from device.voice import Prompts
 
-ONCE = 1.6
+ONCE = 2.0
 """Excess over the threshold, in standard uncertainties, at which one repetition is evidence enough."""
-TWICE = 1.2
+TWICE = 1.5
 """The same for two repetitions, each."""
 RISEN = 0.9
 """Change since the best repetition of the set, in thresholds, that is an error where it shows at least SHOWN thresholds now."""

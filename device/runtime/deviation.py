@@ -112,7 +112,7 @@ class RepetitionMeter:
             self._variant = standards.variants.index(expected)
             self._cost += _PRIOR_COST
             self._cost[self._variant] = 0
-        self._ticks: list[tuple[Floats, Floats, Floats]] = []
+        self._ticks: list[tuple[float, Floats, Floats, Floats]] = []
 
     @property
     def exercise(self) -> Exercise:
@@ -130,7 +130,7 @@ class RepetitionMeter:
     def add(self, sample: Sample) -> Measured:
         """Next tick of the repetition."""
         difference, sigma, of_phase = self.standards.differences(sample)
-        self._ticks.append((difference, sigma, of_phase))
+        self._ticks.append((sample.phase, difference, sigma, of_phase))
         distance = np.minimum(np.abs(difference) / sigma, _COST_LIMIT)
         known = np.isfinite(distance)
         self._cost += np.where(known, distance, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
@@ -141,14 +141,18 @@ class RepetitionMeter:
         return Measured(v, difference, sigma, self.standards.deviation(difference[v], of_phase[v]), sigma[v])
 
     def worst(self) -> tuple[Deviation, ...]:
-        """The repetition's largest deviations, largest first; each is the extreme of a five-tick mean."""
+        """The repetition's largest deviations, largest first; each is the extreme of a five-tick mean.
+
+        They are sought in the phases in which the exercise is judged, where any of those was seen: how somebody gets there,
+        with a step or from standing astride, is no error.
+        """
         if not self._ticks:
             return ()
         v = self._variant
-        difference = np.stack([tick[0][v] for tick in self._ticks])
-        of_phase = np.stack([tick[2][v] for tick in self._ticks])
+        low, high = self.exercise.judged
+        ticks = [tick for tick in self._ticks if low <= tick[0] <= high] or self._ticks
+        difference, sigma, of_phase = (np.stack([tick[part][v] for tick in ticks]) for part in (1, 2, 3))
         deviation = _moving_mean(self.standards.deviation(difference, of_phase))
-        sigma = np.stack([tick[1][v] for tick in self._ticks])
         found = []
         for j in np.flatnonzero(np.isfinite(deviation).all(axis=0)):
             at = int(np.argmax(np.abs(deviation[:, j])))

@@ -29,7 +29,9 @@ def clip(person: str, exercise: str | None, pulls: str) -> Clip:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learned, "STEPS", 160)
+    monkeypatch.setattr(learned, "STEPS", 300)
+    monkeypatch.setattr(learned, "BATCH", 6)
+    monkeypatch.setattr(learned, "TICKS", 45)
 
 
 def test_signals_that_differ_are_told_apart_in_people_who_were_not_learned_from() -> None:
@@ -38,7 +40,7 @@ def test_signals_that_differ_are_told_apart_in_people_who_were_not_learned_from(
     found = {row.name: row.value for row in learned_rows("made", clips, lambda *done: said.append(done))}
     assert set(found) == {"made_learned_exercise_macro", *(f"made_learned_{exercise}_accuracy" for exercise in FORCES)}
     assert found["made_learned_exercise_macro"] == 1.0
-    assert said[-1] == (160 * FOLDS, 160 * FOLDS)
+    assert said[-1] == (300 * FOLDS, 300 * FOLDS)
 
 
 def test_nobody_is_learned_from_and_judged_at_once() -> None:
