@@ -30,7 +30,7 @@ from export.refine import RefineRecipe, refine
 from export.seeds import ANY_MANNER, EMULATED, HELD_OUT, OTHERS, RENDERED
 from export.train import Recipe, Scores, badness, evaluate, standardise, train
 
-SHARE_EMULATED, SHARE_ANY_MANNER, SHARE_OTHERS, SHARE_RENDERED, SHARE_RECORDED = 0.08, 0.30, 0.10, 0.38, 0.14
+SHARE_EMULATED, SHARE_ANY_MANNER, SHARE_OTHERS, SHARE_RENDERED, SHARE_RECORDED = 0.08, 0.30, 0.12, 0.36, 0.14
 """From where the stretches come that the network sees."""
 DEFAULT_LOG = Path("~/.cache/spotter/training")
 
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--other-sessions",
         type=int,
-        default=60,
+        default=100,
         help="emulated sessions of other exercises alone, to learn from too (default: %(default)s)",
     )
     parser.add_argument("--held-out", type=int, default=12, help="rendered clips to judge by (default: %(default)s)")

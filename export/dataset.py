@@ -46,7 +46,8 @@ ARM_EXERCISES = ("bicep_curl", "push_up")
 class Labels(NamedTuple):
     """Truth on the ticks: `exercise`, `stage` (T,) indices, `phase` (T,) 0..1, `angles` (T, 12) rad, in (-pi/2, 3 pi/2].
 
-    `deviation`: (T, 12) rad, true angle less the standard movement's; 0 outside repetitions.
+    `deviation`: (T, 12) rad, true angle less the standard movement's; 0 outside repetitions. `clear`: (T,) whether anybody could
+    say which exercise it is; whoever lies down begins as if to squat.
     """
 
     exercise: NDArray[np.int64]
@@ -54,6 +55,7 @@ class Labels(NamedTuple):
     phase: NDArray[np.float32]
     angles: NDArray[np.float32]
     deviation: NDArray[np.float32]
+    clear: NDArray[np.bool_]
 
     def at(self, index: Any) -> Labels:
         """The labels of some ticks: each array indexed by `index`."""
@@ -147,7 +149,10 @@ def _labels(trainee: VirtualTrainee, times_ns: NDArray[np.int64]) -> Labels:
         standard = trainee.exercises[repetition.exercise].standard(repetition.variant)
         inside = (times_ns >= repetition.start_ns) & (times_ns <= repetition.end_ns)
         deviation[inside] = from_standard(standard, truth.phase[inside], truth.angles[inside])
-    return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), as_read(truth.angles), deviation)
+    clear = np.ones(len(times_ns), dtype=np.bool_)
+    for start_ns, end_ns in trainee.between:
+        clear &= (times_ns < start_ns) | (times_ns >= end_ns)
+    return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), as_read(truth.angles), deviation, clear)
 
 
 def from_standard(
@@ -216,7 +221,7 @@ def nothing(labels: Labels) -> Labels:
     """The labels of a movement that isn't ours."""
     return Labels(
         np.full_like(labels.exercise, NONE), np.full_like(labels.stage, Stage.REST), np.zeros_like(labels.phase), labels.angles,
-        np.zeros_like(labels.deviation),
+        np.zeros_like(labels.deviation), labels.clear,
     )  # fmt: skip
 
 

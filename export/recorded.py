@@ -75,7 +75,7 @@ def _labels(clip: Clip, ticks: NDArray[np.int64], exercises: Mapping[str, Exerci
         done = next((e for e in exercises.values() if len(inside) and e.model_class == EXERCISES[classes[inside[0]]]), None)
         if done is not None:
             deviation[inside] = _deviation(done, phase[inside], angles[inside])
-    return Labels(classes, stages, phase.astype(np.float32), as_read(angles), deviation)
+    return Labels(classes, stages, phase.astype(np.float32), as_read(angles), deviation, np.ones(len(ticks), dtype=np.bool_))
 
 
 def _deviation(exercise: Exercise, phase: NDArray[np.float32], angles: NDArray[np.float64]) -> NDArray[np.float32]:

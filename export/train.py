@@ -39,7 +39,7 @@ class Recipe:
     batch: int = 12
     ticks: int = 96
     every: int = 4
-    first: int = 20
+    first: int = 10
     rate: float = 3e-3
     weight_decay: float = 1e-3
     judge_every: int = 500
@@ -102,7 +102,7 @@ def losses(heads: Heads, labels: Labels, seen: Tensor) -> dict[str, Tensor]:
     it. Half of the weight is spread evenly, for a joint that is never attended to would never be learned.
     """
     at = heads.angles.device
-    exercise, stage, phase, angles, deviation = (torch.from_numpy(np.ascontiguousarray(label)).to(at) for label in labels)
+    exercise, stage, phase, angles, deviation, clear = (torch.from_numpy(np.ascontiguousarray(label)).to(at) for label in labels)
     moving = torch.from_numpy(in_repetition(labels)).float().to(at)
     turn = math.tau * phase
     missed = (heads.phase - torch.stack((turn.sin(), turn.cos()), -1)).square().sum(-1)
@@ -112,9 +112,12 @@ def losses(heads: Heads, labels: Labels, seen: Tensor) -> dict[str, Tensor]:
     # Without a camera most joints can't be known: what the bands say of them counts, and spoils nothing else.
     trust = 0.2 + 0.8 * seen
     difference = heads.angles - angles
+    known = clear.flatten().float() / clear.sum().clamp_min(1)
+    said = F.cross_entropy(heads.exercise.flatten(0, 1), exercise.flatten(), label_smoothing=0.02, reduction="none")
+    staged = F.cross_entropy(heads.stage.flatten(0, 1), stage.flatten(), reduction="none")
     return {
-        "exercise": F.cross_entropy(heads.exercise.flatten(0, 1), exercise.flatten(), label_smoothing=0.02),
-        "stage": 0.5 * F.cross_entropy(heads.stage.flatten(0, 1), stage.flatten()),
+        "exercise": (said * known).sum(),
+        "stage": 0.5 * (staged * known).sum(),
         "phase": 0.7 * (missed * moving).sum() / moving.sum().clamp_min(1),
         "angle": 25 * ((weight * difference.square()).sum(-1) * trust).mean(),
         "sigma": 0.1 * uncertainty_loss(heads.log_sigma, difference),

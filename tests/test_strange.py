@@ -60,3 +60,14 @@ def test_no_elbow_bends_beside_the_trunk_of_whoever_stands() -> None:
         for side in ("left", "right"):
             elbow, shoulder = angles[:, JOINT[f"{side}_elbow"]], angles[:, JOINT[f"{side}_shoulder"]]
             assert not (np.ptp(elbow) > np.radians(40) and shoulder.max() < np.radians(40)), strange
+
+
+def test_it_is_known_when_a_stance_is_taken_up_and_left() -> None:
+    lying = next(strange for strange in drawn(SHOWN) if strange.stance.get("trunk", 0) < -60)
+    one = VirtualTrainee(5, SessionPlan(0.0, (RestBlock(1.0, (lying,)),)), deaf=True)
+    (down, lies), (lain, up) = one.between
+    assert down < lies < lain < up < one.duration_ns
+    assert (lain - lies) / NS_PER_S == pytest.approx(lying.times * sum(seconds for seconds, _ in lying.cycle), abs=0.01)
+    hips = one.pose(np.array([down, lies, lain, up]))[:, NODE["left_hip"], 2]
+    assert hips[[1, 2]].max() < 0.7 < hips[[0, 3]].min()
+    assert VirtualTrainee(5, deaf=True).between == ()

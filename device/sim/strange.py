@@ -44,18 +44,15 @@ def draw_strange(rng: np.random.Generator) -> Strange:
 
 
 def _standing(rng: np.random.Generator) -> Strange:
-    """On both feet, upright, bent over or with one foot ahead, moving arms, legs or trunk, or several of them together."""
+    """On both feet, upright, bent over or with one foot ahead, moving arms or legs, the trunk, or one of them with it."""
     stance: Changes = {"knee": rng.uniform(150, 174), "spread": rng.uniform(2, 14), "trunk": rng.uniform(-2, 8), **draw_arms(rng)}
     bent = rng.random() < 0.25
     if bent:
         stance |= {"trunk": rng.uniform(35, 78), "hips_x": rng.uniform(-0.2, -0.08), "knee": rng.uniform(135, 165), "nod": -10.0}
     if rng.random() < 0.12:
         stance |= {"left_foot_x": rng.uniform(0.2, 0.5), "hips_x": 0.15, "knee": rng.uniform(140, 160)}
-    far: Changes = {}
-    if rng.random() < 0.65:
-        far |= _arms(rng, stance)
-    if not bent and rng.random() < 0.35:
-        far |= _legs(rng)
+    # Arms and legs together would often be some kind of jumping jack or lunge.
+    far = _legs(rng) if not bent and rng.random() < 0.25 else _arms(rng, stance) if rng.random() < 0.85 else {}
     if rng.random() < 0.3 or not far:
         far |= _trunk(rng, stance)
     return _there_and_back(rng, stance, far)

@@ -130,6 +130,7 @@ class VirtualTrainee:
         self._sets: list[TrueSet] = []
         self._faults: list[_Fault] = []
         self._warps: list[float] = []
+        self._between: list[tuple[int, int]] = []
         choreography = Choreography(self.plan.heading_rad)
         for block in self.plan.blocks:
             if isinstance(block, RestBlock):
@@ -151,6 +152,11 @@ class VirtualTrainee:
     def sets(self) -> tuple[TrueSet, ...]:
         """All sets of the session; their times are known from the start."""
         return tuple(self._sets)
+
+    @property
+    def between(self) -> tuple[tuple[int, int], ...]:
+        """Start and end (ns) of each time at which a stance is taken up or left, which may look like half of an exercise."""
+        return tuple(self._between)
 
     def pose(self, times_ns: NDArray[np.int64]) -> Array:
         """Landmarks (n, 33, 3) m in the world at `times_ns` (n,)."""
@@ -271,7 +277,9 @@ class VirtualTrainee:
         choreography.hold(self._rng.uniform(0.3, 0.8))
         for activity in block.activities:
             if isinstance(activity, Strange):
-                choreography.exercise(activity)
+                before = choreography.now_s
+                begun, ended = choreography.exercise(activity)
+                self._between += [(_ns(before), _ns(begun)), (_ns(ended), _ns(choreography.now_s))]
             elif activity in OTHER_EXERCISES:
                 choreography.activity(activity, self._rng.uniform(0.6, 1.3), self._rng.uniform(0.8, 1.1))
             else:

@@ -238,22 +238,24 @@ class Choreography:
             self.key(after_s * pace, RELAXED + size * (vector - RELAXED))
         self.key(1.0, RELAXED)
 
-    def exercise(self, strange: Strange) -> None:
-        """Do an exercise without a name, from and back to the relaxed stance."""
+    def exercise(self, strange: Strange) -> tuple[float, float]:
+        """Do an exercise without a name, from and back to the relaxed stance. Returns when it begins and ends (s)."""
         stance = with_parameters(RELAXED, strange.stance)
         if strange.prone:
             self.get_down(stance)
         else:
             self.go(stance, 1.6)
-        vector = stance
+        begun, vector = self.now_s, stance
         for after_s, changes in strange.cycle * strange.times:
             vector = with_parameters(vector, changes)
             self.key(after_s, vector)
+        ended = self.now_s
         if strange.prone:
             self.key(0.6, stance)
             self.get_up()
         else:
             self.key(1.6, RELAXED)
+        return begun, ended
 
     def get_down(self, plank: Array) -> None:
         """From standing into the push-up position `plank`: crouch, hands to the floor, one foot back after the other."""

@@ -161,6 +161,7 @@ def labelled(exercise: list[int]) -> Labels:
         np.zeros(n, np.float32),
         np.zeros((n, 12), np.float32),
         np.zeros((n, 12), np.float32),
+        np.ones(n, np.bool_),
     )
 
 

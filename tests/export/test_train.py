@@ -17,7 +17,7 @@ from device.skeleton import JOINT  # noqa: E402
 from export.checkpoint import CURVES, STATE, Checkpoint  # noqa: E402
 from export.dataset import Sampler, Session, _labels, emulated, whole  # noqa: E402
 from export.landmark_noise import LandmarkNoise, Observed, fit_landmark_noise  # noqa: E402
-from export.model import Coach, Shape  # noqa: E402
+from export.model import Coach, Heads, Shape  # noqa: E402
 from export.train import Recipe, badness, evaluate, losses, standardise, train  # noqa: E402
 
 SMALL = Shape(channels=8, heads=2, action=16, posture=16)
@@ -93,6 +93,25 @@ def test_losses_fall_and_the_attention_gets_no_gradient_from_the_angles(sampler:
     losses(leaf, batch.labels.at((slice(None), slice(40, None, 8))), seen)["angle"].backward()
     assert importance.grad is None
     assert leaf.angles.grad is not None
+
+
+def test_what_nobody_could_name_is_not_asked_for(sampler: Sampler) -> None:
+    torch.manual_seed(0)
+    batch = sampler.batch(2)
+    coach = Coach().eval()
+    skeleton, inertial = torch.from_numpy(batch.skeleton), torch.from_numpy(batch.inertial)
+    clear = np.ones_like(batch.labels.clear)
+    clear[:, 50:] = False
+    with torch.no_grad():
+        heads = coach(skeleton, inertial)
+        some = losses(heads, batch.labels._replace(clear=clear), skeleton[:, :, 0, -1])
+        first = losses(
+            Heads(*(head[:, :50] for head in heads)), batch.labels.at((slice(None), slice(50))), skeleton[:, :50, 0, -1]
+        )
+        none = losses(heads, batch.labels._replace(clear=np.zeros_like(clear)), skeleton[:, :, 0, -1])
+    for part in ("exercise", "stage"):
+        assert some[part].item() == pytest.approx(first[part].item(), rel=1e-4)
+        assert none[part].item() == 0
 
 
 def test_scores_of_a_network_that_does_nothing_are_those_of_the_landmarks(sessions: list[Session]) -> None:
