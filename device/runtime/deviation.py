@@ -151,7 +151,8 @@ class RepetitionMeter:
         v = self._variant
         low, high = self.exercise.judged
         ticks = [tick for tick in self._ticks if low <= tick[0] <= high] or self._ticks
-        difference, sigma, of_phase = (np.stack([tick[part][v] for tick in ticks]) for part in (1, 2, 3))
+        _, *measured = zip(*ticks, strict=True)
+        difference, sigma, of_phase = (np.stack([values[v] for values in part]) for part in measured)
         deviation = _moving_mean(self.standards.deviation(difference, of_phase))
         found = []
         for j in np.flatnonzero(np.isfinite(deviation).all(axis=0)):
