@@ -92,8 +92,8 @@ def test_a_doubtful_repetition_counts_when_a_sure_one_follows_directly():
 
 def test_doubtful_repetitions_in_a_row_open_a_set_that_has_all_of_them():
     k = Keeper()
-    assert [k.rep("squat", 0.42) for _ in range(4)] == [[]] * 4
-    assert kinds(k.rep("squat", 0.42)) == [SetStarted, *[Repetition] * 5]
+    assert [k.rep("squat", 0.49) for _ in range(4)] == [[]] * 4
+    assert kinds(k.rep("squat", 0.49)) == [SetStarted, *[Repetition] * 5]
 
 
 def test_none_and_unlikely_repetitions_open_no_set():

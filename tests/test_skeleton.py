@@ -63,3 +63,9 @@ def test_a_missing_landmark_makes_its_angles_nan_and_no_others() -> None:
     x[skeleton.NODE["left_wrist"]] = np.nan
     missing = np.isnan(skeleton.joint_angles(x))
     assert missing.tolist() == [name == "left_elbow" for name in skeleton.JOINT]
+
+
+def test_one_instant_has_the_same_angles_as_many() -> None:
+    landmarks = np.random.default_rng(5).normal(size=(200, skeleton.N_NODES, 3))
+    now = [skeleton.joint_angles_now(one) for one in landmarks]
+    np.testing.assert_allclose(now, skeleton.joint_angles(landmarks), atol=1e-9)

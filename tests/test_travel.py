@@ -11,19 +11,28 @@ from scripted import START_NS, tick
 from device.config import RepsConfig
 from device.exercises import load_exercises
 from device.messages import NS_PER_S
+from device.runtime import travel
 from device.runtime.sets import Mark
 from device.runtime.travel import GATE, PROMINENCE, Travelled, TravelWatch
 
 EXERCISES = load_exercises()
 HZ = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(travel, "joint_angles_now", travel.joint_angles_now)
+
+
 NOTHING = Mark(0, (), 0, (), frozenset())
 
 
 class Watch:
-    """A watch of all exercises that is fed angles of one."""
+    """A watch of all exercises that is fed angles of one; the landmarks show the same angles, or those that it is told."""
 
     def __init__(self) -> None:
         self.watch = TravelWatch(RepsConfig(), HZ, EXERCISES)
+        self.shown: np.ndarray | None = None
         self.k = 0
         self.due: list[Travelled] = []
 
@@ -35,6 +44,8 @@ class Watch:
         for _ in range(round(seconds * HZ)):
             self.k += 1
             now = tick(self.k, present=angles is not None)
+            shown = angles if self.shown is None else self.shown
+            travel.joint_angles_now = lambda _, shown=shown: [] if shown is None else shown.tolist()
             self.due += self.watch.step(now, entry("squat", "both") if angles is None else angles, lambda: NOTHING)
 
     def do(self, exercise: str, variant: str, *, share: float = 1.0, seconds: float = 2.0, bent: float = 0.0) -> None:
@@ -46,6 +57,11 @@ class Watch:
 
     def found(self, exercise: str) -> int:
         return sum(done.exercise == exercise for done in self.due)
+
+
+def far(exercise: str) -> np.ndarray:
+    standard = np.nan_to_num(EXERCISES[exercise].standard("both"))
+    return standard[len(standard) // 2] - standard[0]
 
 
 def entry(exercise: str, variant: str) -> np.ndarray:
@@ -73,6 +89,17 @@ def test_who_stands_with_bent_joints_is_counted_too():
     for _ in range(3):
         w.do("squat", "both", share=0.7, seconds=1.2, bent=0.3)
     w.be(entry("squat", "both") - 0.3, 2)
+    assert w.found("squat") == 3
+
+
+def test_what_the_network_draws_to_the_standard_the_landmarks_still_show():
+    w = Watch()
+    w.be(entry("squat", "both"), 1)
+    for _ in range(3):
+        for refined, shown in ((0.35, 0.9), (0.0, 0.0)):
+            w.shown = entry("squat", "both") + shown * far("squat")
+            w.be(entry("squat", "both") + refined * far("squat"), 1)
+    w.be(entry("squat", "both"), 3)
     assert w.found("squat") == 3
 
 

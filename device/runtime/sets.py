@@ -17,14 +17,12 @@ from device.skeleton import JOINT, JOINTS, TRUNK_NODES
 
 NONE = "none"
 
-DOUBTFUL = 0.4
-"""Mean class probability over a repetition from which it says anything for a set."""
-PLAUSIBLE = 0.55
+PLAUSIBLE = 0.5
 """Mean class probability from which the next repetition may come after a pause; below, it has to follow directly."""
-CHANCE, EVIDENCE = 0.3, 0.5
-"""What repetitions of one exercise in a row say for a set of it: by how much the mean probability of each is above CHANCE. At
-EVIDENCE the set opens and has all of them: one sure one (0.8), two plausible ones (0.55), or five doubtful ones. A model needs a
-moment to recognise an exercise, and a fast first repetition is over by then."""
+DOUBTFUL, EVIDENCE = 0.4, 0.4
+"""What repetitions of one exercise in a row say for a set of it: by how much the mean probability of each is above DOUBTFUL;
+below that they say nothing. At EVIDENCE the set opens and has all of them: one sure one (0.8), two at 0.6, or many
+doubtful ones. A model needs a moment to recognise an exercise, and a fast first repetition is over by then."""
 OTHER = 0.85
 """Mean probability of another exercise that a repetition within a set needs to be taken for that one."""
 NOTHING = 0.7
@@ -226,7 +224,7 @@ class SetKeeper:
         return before.exercise == done.exercise and done.start_ns - before.end_ns <= longest_ns
 
     def _evidence(self) -> float:
-        return sum(done.confidence - CHANCE for done in self._pending) + 1e-9
+        return sum(done.confidence - DOUBTFUL for done in self._pending) + 1e-9
 
     def _is_visible(self, name: str, began: Mark) -> bool:
         ticks = self._seen - began.seen

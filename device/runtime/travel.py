@@ -22,9 +22,13 @@ from device.exercises import CURVE_POINTS, Exercise
 from device.messages import NS_PER_S, Tick
 from device.runtime.rhythm import Rhythm
 from device.runtime.sets import Mark
+from device.skeleton import joint_angles_now
 
-PROMINENCE = 0.45
+PROMINENCE = 0.5
 """How far the joints have to go out and come back, as a share of the standard movement."""
+SHOWN = 0.5
+"""Share of the landmarks' own angles in what is followed. The network may draw towards the movements that it knows what people
+do otherwise, and the landmarks don't."""
 GATE, FAR = 0.45, 0.5
 """How far they must have gone in a repetition that anybody has found, and to which depth, where they are seen."""
 
@@ -76,10 +80,11 @@ class TravelWatch:
         self._taken_ns = 0
 
     def step(self, tick: Tick, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> list[Travelled]:
-        """Next tick. `angles`: (12,) rad, which without a pose tell nothing. Returns excursions that are due, oldest first."""
+        """Next tick. `angles`: (12,) rad, refined, which without a pose tell nothing. Returns excursions that are due, oldest
+        first."""
         t_ns = tick.t_ns
         if tick.pose_present:
-            self._watch_joints(t_ns, angles, mark)
+            self._watch_joints(tick, angles, mark)
         elif self._seen(t_ns):
             self._rhythm.clear()
             self._marks.clear()
@@ -115,15 +120,23 @@ class TravelWatch:
         """Whether the joints were just seen."""
         return len(self._depths) > 0 and self._depths[-1][0] >= t_ns - _GAP_NS
 
-    def _watch_joints(self, t_ns: int, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> None:
-        depths: list[float] = np.maximum.reduceat(self._directions @ angles - self._offsets, self._firsts).tolist()
-        self._depths.append((t_ns, depths))
+    def _watch_joints(self, tick: Tick, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> None:
+        t_ns = tick.t_ns
+        shown = np.array(joint_angles_now(tick.world))
+        shown[shown > 1.5 * np.pi] -= 2 * np.pi
+        self._depths.append((t_ns, self._depths_of(angles)))
+        depths = self._depths_of((1 - SHOWN) * angles + SHOWN * shown)
         while self._depths[0][0] < t_ns - self._kept_ns:
             self._depths.popleft()
         for (name, finder), depth in zip(self._finders.items(), depths, strict=True):
             done = finder.step(t_ns, depth, mark)
             if done is not None:
                 self._waiting.append(Travelled(name, *done))
+
+    def _depths_of(self, angles: NDArray[np.floating[Any]]) -> list[float]:
+        """How far along its way each exercise is; of its variants the furthest counts."""
+        depths: list[float] = np.maximum.reduceat(self._directions @ angles - self._offsets, self._firsts).tolist()
+        return depths
 
     def _watch_bands(self, tick: Tick, mark: Callable[[], Mark]) -> None:
         self._marks.append((tick.t_ns, mark()))
