@@ -1,4 +1,4 @@
-"""`python -m export.build`: from nothing to the bundle that the device runs, on a CPU, in under 40 minutes."""
+"""`python -m export.build`: from nothing to the bundle that the device runs, in some 40 minutes on two cores, or on a GPU."""
 
 from __future__ import annotations
 

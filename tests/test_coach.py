@@ -101,9 +101,14 @@ def test_a_weak_error_that_does_not_come_again_is_not_said():
 
 def test_a_change_since_a_good_repetition_is_surer_than_an_error_that_was_always_there():
     always, since = Session(), Session()
-    assert [always.rep(window(degrees=8, sigma=7)) for _ in range(4)] == [[]] * 4
-    assert [since.rep(window(degrees=d, sigma=7)) for d in (-3, 2)] == [[], []]
-    assert cues(since.rep(window(degrees=8, sigma=7)))[0].joint == "left_hip_spread"
+    assert [always.rep(window(degrees=13, sigma=5)) for _ in range(4)] == [[]] * 4
+    assert [since.rep(window(degrees=d, sigma=5)) for d in (-3, 2)] == [[], []]
+    assert cues(since.rep(window(degrees=13, sigma=5)))[0].joint == "left_hip_spread"
+
+
+def test_a_change_that_is_hardly_larger_than_its_uncertainty_is_none():
+    s = Session()
+    assert [s.rep(window(degrees=d, sigma=7)) for d in (-3, 2, 8)] == [[]] * 3
 
 
 def test_a_change_within_what_is_right_is_none():

@@ -31,7 +31,7 @@ TWICE = 1.5
 RISEN = 0.9
 """Change since the best repetition of the set, in thresholds, that is an error where it shows at least SHOWN thresholds now."""
 SHOWN = 0.6
-_CHANGE_SHARE, _CHANGE_LEAST = 0.3, math.radians(1.0)
+_CHANGE_SHARE, _CHANGE_LEAST = 0.8, math.radians(1.0)
 """Uncertainty of a change: this share of the uncertainty of one repetition, and what remains when that is small."""
 FULL_EXCESS = math.radians(20.0)
 """Excess over the threshold at which the vibration is at its strongest."""
