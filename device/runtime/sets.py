@@ -17,7 +17,7 @@ from device.skeleton import JOINT, JOINTS, TRUNK_NODES
 
 NONE = "none"
 
-PLAUSIBLE = 0.5
+PLAUSIBLE = 0.55
 """Mean class probability from which the next repetition may come after a pause; below, it has to follow directly."""
 DOUBTFUL, EVIDENCE = 0.4, 0.4
 """What repetitions of one exercise in a row say for a set of it: by how much the mean probability of each is above DOUBTFUL;
