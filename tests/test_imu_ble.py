@@ -1,5 +1,7 @@
 """The ble driver against bands on the virtual radio."""
 
+import asyncio
+import contextlib
 import threading
 import time
 
@@ -9,6 +11,7 @@ from bands_on_air import air, make_band, read_for, read_until, source
 
 from device.band import protocol
 from device.config import HapticConfig, ImuConfig
+from device.drivers import imu_ble
 from device.drivers.ble.states import State
 from device.drivers.imu_none import NoImu
 from device.drivers.registry import create_haptic
@@ -228,6 +231,24 @@ def test_an_adapter_that_is_off_is_said(path):
 def test_two_owners_are_one_too_many(path):
     with air(path, make_band()) as radio, source(radio, path), pytest.raises(BandError, match="systemctl stop"):
         source(radio, path).open()
+
+
+def test_it_closes_where_a_cancellation_is_lost(path, monkeypatch):
+    async def deaf(_, listening):
+        listening()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(imu_ble.Central, "run", deaf)
+    monkeypatch.setattr(imu_ble, "CANCEL_AGAIN_S", 0.05)
+    with air(path, make_band()) as radio:
+        imu = source(radio, path)
+        imu.open()
+        thread = imu.thread
+        imu.close()
+    assert thread is not None
+    assert not thread.is_alive()
 
 
 def test_it_closes_twice_leaves_no_thread_and_opens_again(path):

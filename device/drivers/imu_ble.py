@@ -25,6 +25,9 @@ from device.messages import ClockPing, ImuBatch
 T = TypeVar("T")
 
 OPEN_S = 30.0
+CANCEL_AGAIN_S = 3.0
+"""Where the driver's work goes on this long after it was cancelled, it is cancelled again: `asyncio.wait_for` of Python 3.11
+loses a cancellation that comes just as what it waits for is done."""
 
 
 class BleImu(ImuSource):
@@ -84,11 +87,11 @@ class BleImu(ImuSource):
 
     def close(self) -> None:
         thread, self._thread = self._thread, None
-        if thread is not None:
+        while thread is not None and thread.is_alive():
             with contextlib.suppress(RuntimeError):
                 # Its loop may have ended by itself.
                 self._require_loop().call_soon_threadsafe(self._cancel)
-            thread.join()
+            thread.join(CANCEL_AGAIN_S)
         self._central = self._loop = self._failure = None
         self._owned.close()
 
