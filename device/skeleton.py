@@ -149,6 +149,11 @@ def joint_angles_now(landmarks: NDArray[np.floating[Any]]) -> list[float]:
     return angles
 
 
+def as_read(angles: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Angles of `joint_angles` as the model reads them: on a circle that is cut at -pi/2, where no joint goes."""
+    return np.asarray(np.where(angles > 1.5 * np.pi, angles - 2 * np.pi, angles))
+
+
 def torso_length(landmarks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Distance mid-hip to mid-shoulder. `landmarks`: (..., 33, 3); returns (...) in the same unit."""
     x = np.asarray(landmarks, dtype=np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.runtime.align import Aligned
-from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, NODE, joint_angles
+from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, NODE, as_read, joint_angles
 
 MIRRORED_JOINTS = [i ^ 1 for i in range(12)]
 MIRRORED_BANDS = [i ^ 1 for i in range(N_BANDS)]
@@ -87,11 +87,6 @@ def mirrored(signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, ND
     imu = signals.imu[:, MIRRORED_BANDS] * MIRRORED_IMU
     seen = Aligned(world, signals.visibility[:, nodes], signals.pose_present, imu, signals.imu_present[:, MIRRORED_BANDS])
     return seen, joints[..., MIRRORED_JOINTS]
-
-
-def as_read(angles: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Angles as the model reads them: on a circle that is cut at -pi/2, where no joint goes."""
-    return np.where(angles > 1.5 * np.pi, angles - 2 * np.pi, angles).astype(np.float32)
 
 
 def _other_limbs(rng: np.random.Generator, signals: Aligned) -> None:

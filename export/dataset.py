@@ -24,8 +24,8 @@ from device.runtime.features import FeatureConstants, node_features
 from device.sim.bands import true_imu
 from device.sim.script import plan_others, plan_session
 from device.sim.trainee import VirtualTrainee
-from device.skeleton import N_BANDS, N_JOINTS
-from export.augment import as_read, augmented, spoiled
+from device.skeleton import N_BANDS, N_JOINTS, as_read
+from export.augment import augmented, spoiled
 from export.clips import Clip, clip_plan, clip_scene
 from export.landmark_noise import LandmarkNoise, Observed, true_pose
 from export.seeds import ANY_MANNER, OTHERS
@@ -152,7 +152,8 @@ def _labels(trainee: VirtualTrainee, times_ns: NDArray[np.int64]) -> Labels:
     clear = np.ones(len(times_ns), dtype=np.bool_)
     for start_ns, end_ns in trainee.between:
         clear &= (times_ns < start_ns) | (times_ns >= end_ns)
-    return Labels(truth.exercise, truth.stage, truth.phase.astype(np.float32), as_read(truth.angles), deviation, clear)
+    phase, angles = truth.phase.astype(np.float32), as_read(truth.angles).astype(np.float32)
+    return Labels(truth.exercise, truth.stage, phase, angles, deviation, clear)
 
 
 def from_standard(

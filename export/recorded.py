@@ -13,8 +13,7 @@ from device.errors import DatasetError
 from device.exercises import Exercise, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Stage
 from device.runtime.align import Aligned, ImuTrack, PoseTrack, resample
-from device.skeleton import N_BANDS, N_JOINTS
-from export.augment import as_read
+from device.skeleton import N_BANDS, N_JOINTS, as_read
 from export.dataset import Labels, Session, from_standard
 from export.datasets import ui_prmd
 from export.datasets.catalogue import check_trains, set_folder
@@ -75,7 +74,8 @@ def _labels(clip: Clip, ticks: NDArray[np.int64], exercises: Mapping[str, Exerci
         done = next((e for e in exercises.values() if len(inside) and e.model_class == EXERCISES[classes[inside[0]]]), None)
         if done is not None:
             deviation[inside] = _deviation(done, phase[inside], angles[inside])
-    return Labels(classes, stages, phase.astype(np.float32), as_read(angles), deviation, np.ones(len(ticks), dtype=np.bool_))
+    read = as_read(angles).astype(np.float32)
+    return Labels(classes, stages, phase.astype(np.float32), read, deviation, np.ones(len(ticks), dtype=np.bool_))
 
 
 def _deviation(exercise: Exercise, phase: NDArray[np.float32], angles: NDArray[np.float64]) -> NDArray[np.float32]:

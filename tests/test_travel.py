@@ -17,14 +17,12 @@ from device.runtime.travel import GATE, PROMINENCE, Travelled, TravelWatch
 
 EXERCISES = load_exercises()
 HZ = 30.0
+NOTHING = Mark(0, (), 0, (), frozenset())
 
 
 @pytest.fixture(autouse=True)
 def _landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(travel, "joint_angles_now", travel.joint_angles_now)
-
-
-NOTHING = Mark(0, (), 0, (), frozenset())
 
 
 class Watch:

@@ -22,7 +22,7 @@ from device.exercises import CURVE_POINTS, Exercise
 from device.messages import NS_PER_S, Tick
 from device.runtime.rhythm import Rhythm
 from device.runtime.sets import Mark
-from device.skeleton import joint_angles_now
+from device.skeleton import as_read, joint_angles_now
 
 PROMINENCE = 0.5
 """How far the joints have to go out and come back, as a share of the standard movement."""
@@ -122,8 +122,7 @@ class TravelWatch:
 
     def _watch_joints(self, tick: Tick, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> None:
         t_ns = tick.t_ns
-        shown = np.array(joint_angles_now(tick.world))
-        shown[shown > 1.5 * np.pi] -= 2 * np.pi
+        shown = as_read(np.array(joint_angles_now(tick.world)))
         self._depths.append((t_ns, self._depths_of(angles)))
         depths = self._depths_of((1 - SHOWN) * angles + SHOWN * shown)
         while self._depths[0][0] < t_ns - self._kept_ns:

@@ -20,6 +20,7 @@ from device.messages import EXERCISES
 from device.rows import Row, row
 from device.runtime.features import FeatureConstants, node_features
 from export.datasets.clip import Clip
+from export.datasets.windows import window_indices
 from export.people.watch import moving
 from export.recorded import on_ticks
 from export.zoo.imu_cnn_lstm import ImuCnnLstm
@@ -83,10 +84,11 @@ def _learn(sets: Sequence[_Set], report: Callable[[int], None]) -> nn.Module:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=STEPS)
     by_class = [[one for one in sets if one.label == label] for label in sorted({one.label for one in sets})]
     lengths = [np.array([len(one.inertial) for one in same], dtype=np.float64) for same in by_class]
+    shares = [length / length.sum() for length in lengths]
     for step in range(STEPS):
         drawn = []
         for kind in rng.integers(len(by_class), size=BATCH):
-            drawn.append(by_class[kind][rng.choice(len(by_class[kind]), p=lengths[kind] / lengths[kind].sum())])
+            drawn.append(by_class[kind][rng.choice(len(by_class[kind]), p=shares[kind])])
         heads = network(
             torch.zeros(0), torch.from_numpy(np.stack([_stretch(rng, one.inertial) for one in drawn])), slice(FIRST, None)
         )
@@ -104,7 +106,7 @@ def _learn(sets: Sequence[_Set], report: Callable[[int], None]) -> nn.Module:
 def _stretch(rng: np.random.Generator, inertial: NDArray[np.float32]) -> NDArray[np.float32]:
     """TICKS ticks from anywhere; a clip that is shorter is repeat-filled."""
     start = int(rng.integers(max(len(inertial) - TICKS, 0) + 1))
-    return np.resize(inertial[start : start + TICKS], (TICKS, *inertial.shape[1:]))
+    return np.asarray(inertial[start + window_indices(min(len(inertial) - start, TICKS), TICKS)[0]])
 
 
 @torch.no_grad()
