@@ -9,7 +9,7 @@ from scripted import CATALOGUE, HZ, TICK_NS, Said, ScriptedModel, standing, tick
 from device.config import RepsConfig
 from device.exercises import EntryPose, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Repetition, SetEnded, SetStarted, Stage
-from device.runtime.sets import SetKeeper, SetMessage, in_entry_pose, kinds_of, seen_kinds, seen_share, trunk_lean
+from device.runtime.sets import SetKeeper, SetMessage, joints_entered, kinds_of, seen_kinds, seen_share, trunk_held, trunk_lean
 from device.skeleton import N_JOINTS, NODE
 
 ALL_SEEN = [True] * 6
@@ -22,6 +22,7 @@ class Keeper:
         self.keeper = SetKeeper(RepsConfig(), HZ, EXERCISES, CATALOGUE)
         self.model = ScriptedModel([Said()])
         self.k = 0
+        self.phase = 0.0
 
     @property
     def now_ns(self) -> int:
@@ -30,7 +31,7 @@ class Keeper:
     def ticks(self, exercise: str, seconds: float, sureness: float, **body: object) -> None:
         for _ in range(round(seconds * HZ)):
             self.k += 1
-            said = Said(exercise, "both" if exercise == "squat" else "left", 0.0, Stage.BEGINNING, sureness)
+            said = Said(exercise, "both" if exercise == "squat" else "left", self.phase, Stage.BEGINNING, sureness)
             now = tick(self.k, **body)
             self.keeper.step(now, self.model.estimate(said, now.t_ns, self.k))
 
@@ -141,7 +142,14 @@ def test_closing_ends_the_open_set_once():
     assert k.keeper.close() == []
 
 
-def test_the_entry_pose_is_asked_of_the_first_repetition_only():
+def test_who_never_reaches_the_entry_pose_needs_two_repetitions():
+    k = Keeper()
+    k.phase = 0.5
+    assert k.rep("squat") == []
+    assert kinds(k.rep("squat")) == [SetStarted, Repetition, Repetition]
+
+
+def test_the_trunk_of_the_entry_pose_is_asked_of_the_first_repetition_only():
     lying = standing()[:, [1, 0, 2]]
     k = Keeper()
     assert k.rep("squat", world=lying) is None
@@ -180,20 +188,25 @@ def test_the_entry_pose_allows_for_a_tilted_camera(lean_deg, fits):
     entry = EntryPose((0.0, float(np.radians(25))), (("knee", 2.5, 3.2),))
     c, s = np.cos(np.radians(lean_deg)), np.sin(np.radians(lean_deg))
     leaning = standing() @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
-    assert in_entry_pose(entry, trunk_lean(leaning), [3.0] * N_JOINTS, ALL_SEEN) is fits
+    assert trunk_held(entry, trunk_lean(leaning)) is fits
 
 
-def test_the_trunk_and_one_side_of_each_joint_make_the_entry_pose():
+def test_one_side_of_each_joint_makes_the_entry_pose():
     entry = EntryPose((0.0, 0.5), (("knee", 2.5, 3.2),))
     angles = np.full(N_JOINTS, 3.0)
-    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist(), ALL_SEEN)
+    assert joints_entered(entry, angles.tolist(), ALL_SEEN)
     angles[6] = 1.5
-    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist(), ALL_SEEN)
+    assert joints_entered(entry, angles.tolist(), ALL_SEEN)
     angles[7] = 1.5
-    assert not in_entry_pose(entry, trunk_lean(standing()), angles.tolist(), ALL_SEEN)
-    assert in_entry_pose(entry, trunk_lean(standing()), angles.tolist(), [False] * 6)
-    assert not in_entry_pose(entry, trunk_lean(standing()[:, [1, 0, 2]]), [3.0] * N_JOINTS, ALL_SEEN)
-    assert not in_entry_pose(entry, trunk_lean(np.zeros((33, 3))), [3.0] * N_JOINTS, ALL_SEEN)
+    assert not joints_entered(entry, angles.tolist(), ALL_SEEN)
+    assert joints_entered(entry, angles.tolist(), [False] * 6)
+
+
+def test_the_trunk_has_to_be_there_and_held_as_in_the_entry_pose():
+    entry = EntryPose((0.0, 0.5), ())
+    assert trunk_held(entry, trunk_lean(standing()))
+    assert not trunk_held(entry, trunk_lean(standing()[:, [1, 0, 2]]))
+    assert not trunk_held(entry, trunk_lean(np.zeros((33, 3))))
 
 
 def test_one_hidden_wrist_does_not_void_a_push_up_but_half_a_body_does() -> None:

@@ -17,7 +17,7 @@ from device.runtime.travel import GATE, PROMINENCE, Travelled, TravelWatch
 
 EXERCISES = load_exercises()
 HZ = 30.0
-NOTHING = Mark(0, (), 0, (), frozenset())
+NOTHING = Mark(0, (), 0, (), frozenset(), frozenset())
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,8 @@ class Watch:
             now = tick(self.k, present=angles is not None)
             shown = angles if self.shown is None else self.shown
             travel.joint_angles_now = lambda _, shown=shown: [] if shown is None else shown.tolist()
-            self.due += self.watch.step(now, entry("squat", "both") if angles is None else angles, lambda: NOTHING)
+            self.watch.step(now, entry("squat", "both") if angles is None else angles, lambda: NOTHING)
+            self.due += self.watch.due(now.t_ns)
 
     def do(self, exercise: str, variant: str, *, share: float = 1.0, seconds: float = 2.0, bent: float = 0.0) -> None:
         """One repetition, `share` of the way, from a posture whose joints are `bent` (rad) all along."""
@@ -124,6 +125,25 @@ def test_what_the_phase_found_is_not_found_again():
     assert w.found("squat") == 0
 
 
+def test_what_the_phase_passed_over_is_given_out_before_what_it_found_next():
+    w = after_a_squat()
+    assert not w.found("squat")
+    (missed,) = [one for one in w.watch.before(w.now_ns) if one.exercise == "squat"]
+    assert missed.end_ns <= w.now_ns
+    w.be(entry("squat", "both"), 3)
+    assert w.found("squat") == 0
+
+
+def test_two_excursions_are_not_one_repetition_of_the_phase_while_they_wait():
+    w = Watch()
+    w.be(entry("squat", "both"), 1)
+    start_ns = w.now_ns
+    w.do("squat", "both", seconds=0.42)
+    assert w.watch.knows("squat", start_ns, w.now_ns)
+    w.do("squat", "both", seconds=0.42)
+    assert not w.watch.knows("squat", start_ns, w.now_ns)
+
+
 def test_what_the_joints_found_is_not_found_again_by_the_phase():
     w = after_a_squat()
     w.be(entry("squat", "both"), 2)
@@ -168,7 +188,8 @@ def test_bands_alone_tell_by_their_rhythm(period_s):
     worn = np.array([False, True, False, False])
     for k in range(round(12 * period_s * HZ)):
         now = dataclasses.replace(tick(k, present=False), imu=swings(k, period_s), imu_present=worn)
-        due += watch.step(now, np.zeros(12), lambda: NOTHING)
+        watch.step(now, np.zeros(12), lambda: NOTHING)
+        due += watch.due(now.t_ns)
     assert {done.exercise for done in due} == {None}
     assert 9 <= len(due) <= 12
     assert np.median([done.end_ns - done.start_ns for done in due]) == pytest.approx(period_s * NS_PER_S, rel=0.15)
@@ -179,5 +200,6 @@ def test_bands_that_lie_still_have_no_rhythm():
     for k in range(900):
         imu = np.array([9.8, 0, 0, 0, 0, 0]) + rng.normal(0, 0.05, (4, 6))
         still = dataclasses.replace(tick(k, present=False), imu=imu.astype(np.float32), imu_present=np.ones(4, dtype=np.bool_))
-        due += watch.step(still, np.zeros(12), lambda: NOTHING)
+        watch.step(still, np.zeros(12), lambda: NOTHING)
+        due += watch.due(still.t_ns)
     assert due == []

@@ -272,14 +272,14 @@ class Core:
             self._begin()
         self._keeper.step(tick, estimate)
         self._measure(tick, estimate, move)
-        travelled = self._travel.step(tick, estimate.angles, self._keeper.mark)
+        self._travel.step(tick, estimate.angles, self._keeper.mark)
         if move is Move.DONE:
             coached += self._complete(tick.t_ns)
         elif move is Move.DROPPED:
             self._measurement = None
         elif self._finder.moving:
             coached += self._correct(tick.t_ns)
-        for done in travelled:
+        for done in self._travel.due(tick.t_ns):
             coached += self._complete_travelled(tick.t_ns, done)
         coached += self._announce(tick.t_ns, self._keeper.idle(tick.t_ns, self._finder.moving))
         return coached + list(self._coach.idle(tick.t_ns))
@@ -346,8 +346,11 @@ class Core:
             self._previous_variant[exercise.name] = measurement.meter.variant
             return measurement.meter.variant, measurement.meter.worst()
 
+        coached: list[Coached] = []
+        for missed in self._travel.before(self._finder.start_ns):
+            coached += self._complete_travelled(t_ns, missed)
         messages = self._take(self._finder.start_ns, self._finder.end_ns, measure)
-        coached = self._announce(t_ns, messages)
+        coached += self._announce(t_ns, messages)
         self._measurement = None
         self._samples = []
         counted = [message for message in messages if isinstance(message, Repetition)]

@@ -23,6 +23,9 @@ DOUBTFUL, EVIDENCE = 0.4, 0.4
 """What repetitions of one exercise in a row say for a set of it: by how much the mean probability of each is above DOUBTFUL;
 below that they say nothing. At EVIDENCE the set opens and has all of them: one sure one (0.8), two at 0.6, or many
 doubtful ones. A model needs a moment to recognise an exercise, and a fast first repetition is over by then."""
+ELSEWHERE = 0.5
+"""Share of that which a repetition says whose joints did not begin in the exercise's entry pose: whoever is fast never quite
+comes back to it. The trunk always does, and is asked for."""
 OTHER = 0.85
 """Mean probability of another exercise that a repetition within a set needs to be taken for that one."""
 NOTHING = 0.7
@@ -50,12 +53,13 @@ Measure = Callable[[Exercise], tuple[str, tuple[Deviation, ...]]]
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What a set keeper had heard at some moment: sums of the class probabilities (over all ticks) and of how well each kind of
-    joint was seen (over ticks with a pose), and the exercises in whose entry pose the body just was."""
+    joint was seen (over ticks with a pose), and the exercises in whose entry pose the trunk just was, and the joints, too."""
 
     ticks: int
     sums: tuple[float, ...]
     seen: int
     visibility: tuple[float, ...]
+    held: frozenset[str]
     entered: frozenset[str]
 
 
@@ -67,17 +71,18 @@ class _Done:
     variant: str
     worst: tuple[Deviation, ...]
     confidence: float
+    evidence: float
 
 
 class SetKeeper:
     """Turns finished repetitions into sets.
 
-    A repetition belongs to the class with the highest mean probability over it. The first one of a set must begin in the
-    exercise's entry pose; it opens the set at once when the class is sure, else the next ones of the same class confirm it
-    (EVIDENCE), some repetitions late. Within a set a repetition counts unless something else is
-    clearly more likely (OTHER, NOTHING), so a short glitch neither splits the set nor loses a repetition; another exercise
-    ends the set when its second repetition follows, or the set's pause runs out. The exercise's joints must be visible (best
-    side, mean over the ticks with a pose); with bands alone that gate is open.
+    A repetition belongs to the class with the highest mean probability over it. The first one of a set must begin with the trunk
+    as in the exercise's entry pose. It opens the set at once when the class is sure and the joints were in that pose, too, else
+    the next ones of the same class confirm it (EVIDENCE), some repetitions late. Within a set a repetition counts unless
+    something else is clearly more likely (OTHER, NOTHING), so a short glitch neither splits the set nor loses a repetition;
+    another exercise ends the set when its second repetition follows, or the set's pause runs out. The exercise's joints must be
+    visible (best side, mean over the ticks with a pose); with bands alone that gate is open.
     """
 
     def __init__(self, config: RepsConfig, tick_hz: float, classes: Sequence[str], exercises: Mapping[str, Exercise]) -> None:
@@ -96,6 +101,7 @@ class SetKeeper:
         self._ticks = 0
         self._seen = 0
         self._visibility = [0.0] * len(_KINDS)
+        self._held_ns = dict.fromkeys(self._exercises, -_ENTRY_NS - 1)
         self._entry_ns = dict.fromkeys(self._exercises, -_ENTRY_NS - 1)
         self._last_ns, self._blind = 0, True
         self._current = NONE
@@ -128,8 +134,11 @@ class SetKeeper:
 
     def mark(self) -> Mark:
         """What is known now."""
-        entered = frozenset(n for n, t_ns in self._entry_ns.items() if self._blind or self._last_ns - t_ns <= _ENTRY_NS)
-        return Mark(self._ticks, tuple(self._sums), self._seen, tuple(self._visibility), entered)
+        held, entered = (
+            frozenset(n for n, t_ns in since.items() if self._blind or self._last_ns - t_ns <= _ENTRY_NS)
+            for since in (self._held_ns, self._entry_ns)
+        )
+        return Mark(self._ticks, tuple(self._sums), self._seen, tuple(self._visibility), held, entered)
 
     def step(self, tick: Tick, estimate: Estimate) -> None:
         """Next tick."""
@@ -158,10 +167,11 @@ class SetKeeper:
         name, confidence = self.belongs(began)
         if name == NONE or not self._is_visible(name, began):
             return None
-        if name != self._set and name not in began.entered:
+        if name != self._set and name not in began.held:
             return None
         variant, worst = measure(self._exercises[name])
-        done = _Done(start_ns, end_ns, name, variant, worst, confidence)
+        evidence = (confidence - DOUBTFUL) * (1.0 if name in began.entered else ELSEWHERE)
+        done = _Done(start_ns, end_ns, name, variant, worst, confidence, evidence)
         if name == self._set:
             self._pending = []
             return [self._counted(done)]
@@ -202,7 +212,10 @@ class SetKeeper:
     def _watch_entry(self, tick: Tick, estimate: Estimate, seen: Sequence[bool]) -> None:
         lean, angles = trunk_lean(tick.world), estimate.angles.tolist()
         for name, exercise in self._exercises.items():
-            if in_entry_pose(exercise.entry, lean, angles, seen):
+            if not trunk_held(exercise.entry, lean):
+                continue
+            self._held_ns[name] = tick.t_ns
+            if joints_entered(exercise.entry, angles, seen):
                 self._entry_ns[name] = tick.t_ns
 
     def belongs(self, began: Mark | None = None) -> tuple[str, float]:
@@ -224,7 +237,7 @@ class SetKeeper:
         return before.exercise == done.exercise and done.start_ns - before.end_ns <= longest_ns
 
     def _evidence(self) -> float:
-        return sum(done.confidence - DOUBTFUL for done in self._pending) + 1e-9
+        return sum(done.evidence for done in self._pending) + 1e-9
 
     def _is_visible(self, name: str, began: Mark) -> bool:
         ticks = self._seen - began.seen
@@ -267,13 +280,16 @@ def trunk_lean(world: NDArray[np.floating[Any]]) -> float:
     return math.acos(max(-1.0, min(1.0, -y / length))) if length > 1e-6 else math.nan
 
 
-def in_entry_pose(entry: EntryPose, lean: float, angles: Sequence[float], seen: Sequence[bool]) -> bool:
-    """Whether the trunk's angle from vertical and each joint (on at least one side) are in range, with some slack.
+def trunk_held(entry: EntryPose, lean: float) -> bool:
+    """Whether the trunk's angle from vertical (`trunk_lean`) is as in the entry pose, with some slack."""
+    return entry.trunk[0] - TRUNK_SLACK <= lean <= entry.trunk[1] + TRUNK_SLACK
 
-    `lean`: `trunk_lean`. `angles`: (12,) rad. `seen`: whether each kind of joint is seen; those that aren't are not asked.
+
+def joints_entered(entry: EntryPose, angles: Sequence[float], seen: Sequence[bool]) -> bool:
+    """Whether each joint is in range on at least one side, with some slack.
+
+    `angles`: (12,) rad. `seen`: whether each kind of joint is seen; those that aren't are not asked.
     """
-    if not entry.trunk[0] - TRUNK_SLACK <= lean <= entry.trunk[1] + TRUNK_SLACK:
-        return False
     for kind, low, high in entry.joints:
         if not seen[_KINDS.index(kind)]:
             continue

@@ -79,9 +79,8 @@ class TravelWatch:
         self._waiting: list[Travelled] = []
         self._taken_ns = 0
 
-    def step(self, tick: Tick, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> list[Travelled]:
-        """Next tick. `angles`: (12,) rad, refined, which without a pose tell nothing. Returns excursions that are due, oldest
-        first."""
+    def step(self, tick: Tick, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> None:
+        """Next tick. `angles`: (12,) rad, refined, which without a pose tell nothing."""
         t_ns = tick.t_ns
         if tick.pose_present:
             self._watch_joints(tick, angles, mark)
@@ -90,9 +89,19 @@ class TravelWatch:
             self._marks.clear()
         else:
             self._watch_bands(tick, mark)
-        due = [one for one in self._waiting if one.due_ns <= t_ns and self._is_new(one.start_ns, one.end_ns)]
-        self._waiting = [one for one in self._waiting if one.due_ns > t_ns]
-        return due
+
+    def due(self, t_ns: int) -> list[Travelled]:
+        """Excursions, oldest first, that nobody has found in the time that the phase had; each is returned once."""
+        return self._released(lambda one: one.due_ns <= t_ns)
+
+    def before(self, start_ns: int) -> list[Travelled]:
+        """Excursions, oldest first, that the phase will not find any more, because what it has found now began after them."""
+        return self._released(lambda one: one.middle_ns < start_ns)
+
+    def _released(self, ready: Callable[[Travelled], bool]) -> list[Travelled]:
+        released = [one for one in self._waiting if ready(one)]
+        self._waiting = [one for one in self._waiting if not ready(one)]
+        return [one for one in released if self._is_new(one.start_ns, one.end_ns)]
 
     def took(self, end_ns: int) -> None:
         """A repetition of ours that ended then was found, by whom ever: what went on at the same time is the same one."""
