@@ -128,6 +128,7 @@ def test_what_the_phase_found_is_not_found_again():
 def test_what_the_phase_passed_over_is_given_out_before_what_it_found_next():
     w = after_a_squat()
     assert not w.found("squat")
+    assert w.watch.before(w.now_ns - NS_PER_S) == []
     (missed,) = [one for one in w.watch.before(w.now_ns) if one.exercise == "squat"]
     assert missed.end_ns <= w.now_ns
     w.be(entry("squat", "both"), 3)

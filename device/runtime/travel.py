@@ -96,7 +96,7 @@ class TravelWatch:
 
     def before(self, start_ns: int) -> list[Travelled]:
         """Excursions, oldest first, that the phase will not find any more, because what it has found now began after them."""
-        return self._released(lambda one: one.middle_ns < start_ns)
+        return self._released(lambda one: one.end_ns - _OVERLAP * (one.end_ns - one.start_ns) <= start_ns)
 
     def _released(self, ready: Callable[[Travelled], bool]) -> list[Travelled]:
         released = [one for one in self._waiting if ready(one)]
