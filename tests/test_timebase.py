@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -347,6 +348,17 @@ def test_whatever_a_band_claims_its_times_go_forwards_and_end_before_they_came(
             assert batch.times_ns[-1] < now_ns + 20 * MS + 5 * batch.sigma_ns + MS
             assert 0 <= batch.sigma_ns < 2**62
             last[session] = int(batch.times_ns[-1])
+
+
+def test_where_pings_and_packets_contradict_each_other_the_uncertainty_says_so() -> None:
+    timebase = Timebase()
+    timebase.ping(ClockPing(0, 1, START - 5_229_695, 1_000_001, START))
+    timebase.ping(ClockPing(0, 1, START, 0, START))
+    times = np.arange(4, dtype=np.int64) * 10 * MS
+    batch = timebase.convert(ImuBatch(START, UNCONVERTED, 0, 0, 1, times, np.zeros((4, 6), np.float32)), START)
+    # The pings say that the newest sample is 30 ms old before it is taken, its arrival that it has been.
+    assert batch.times_ns[-1] - START == pytest.approx(15 * MS, abs=MS)
+    assert batch.sigma_ns == pytest.approx(30 * MS / math.sqrt(12), rel=0.1)
 
 
 def test_the_log_is_told_once_a_band(caplog: pytest.LogCaptureFixture) -> None:
