@@ -361,6 +361,15 @@ def test_where_pings_and_packets_contradict_each_other_the_uncertainty_says_so()
     assert batch.sigma_ns == pytest.approx(30 * MS / math.sqrt(12), rel=0.1)
 
 
+def test_packets_from_before_a_clock_was_set_back_do_not_blur_the_ping_after_it() -> None:
+    timebase = Timebase()
+    timebase.observe(0, 1, 1_030 * MS, START)
+    timebase.ping(ClockPing(0, 1, START + 1_000 * MS, 1_050 * MS, START + 1_010 * MS))
+    state = timebase.state(0)
+    assert state is not None
+    assert state.sigma_ns == pytest.approx(10 * MS / math.sqrt(12), rel=0.1)
+
+
 def test_the_log_is_told_once_a_band(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     timebase = Timebase()

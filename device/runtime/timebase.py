@@ -303,8 +303,8 @@ def _fitted(clock: _Clock) -> _Line:
         oldest_ns = float(ages[: len(pings)][low].max())
         newest_ns = float(ages[: len(pings)].min())
         if oldest_ns <= newest_ns + NEWEST_NS:
-            # The newest ping alone can't contradict itself; what came after it can, and then anything between them is as likely.
-            asked, answered = min(float(least[-1]), float(most[high].min())), float(most[len(pings) - 1])
+            # The newest ping alone can't contradict itself; what came since can, and then anything between them is as likely.
+            asked, answered = min(float(least[-1]), float(most[ages <= newest_ns].min())), float(most[len(pings) - 1])
             found = (asked + answered) / 2, 0.0, (answered - asked) / math.sqrt(12), MAX_SKEW / math.sqrt(3), answered
             break
         kept_ns = max(oldest_ns / 2, newest_ns)
