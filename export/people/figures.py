@@ -27,8 +27,13 @@ def rows_of(seen: Sequence[Seen]) -> list[Row]:
         mine = [one for one in seen if one.source == name]
         if mine:
             found += rows(mine)
-    ghosts = ghosts_per_min([one for one in seen if one.source != "ui_prmd"] + held_back(seen))
-    return found if ghosts is None else [*found, row("people_ghost_reps_per_min", ghosts, "1/min", at_most=0.2)]
+    return found + ghost_rows([one for one in seen if one.source != "ui_prmd"] + held_back(seen))
+
+
+def ghost_rows(seen: Sequence[Seen]) -> list[Row]:
+    """The row of the ghosts in all sets together; none where there was no room for one."""
+    ghosts = ghosts_per_min(seen)
+    return [] if ghosts is None else [row("people_ghost_reps_per_min", ghosts, "1/min", at_most=0.2)]
 
 
 def held_back(seen: Sequence[Seen]) -> list[Seen]:

@@ -13,6 +13,7 @@ from device.rows import Report, as_json
 from export.datasets.clip import Clip
 from export.kept import replace_file
 from export.people.figures import confusion, worst
+from export.people.intervals import COVERED, Intervals, intervals
 from export.people.plots import draw_confusion, draw_people, draw_repetitions, draw_seen
 from export.people.watch import Seen
 
@@ -46,21 +47,23 @@ def write_report(folder: Path, figures: Report, seen: Sequence[Seen], drawn: Ite
     for clip, one in drawn:
         names.append(f"worst-{one.source}-{one.part}-{one.name}.png")
         draw_seen(clip, one, pictures / names[-1])
-    _write(folder / "people.json", json.dumps(as_json(figures) | {"clips": [_clip(one) for one in seen]}, indent=1) + "\n")
-    _write(folder / "people.md", markdown(figures, seen, names))
+    spread = intervals(seen)
+    machine_readable = as_json(figures) | {"intervals": spread, "clips": [_clip(one) for one in seen]}
+    _write(folder / "people.json", json.dumps(machine_readable, indent=1) + "\n")
+    _write(folder / "people.md", markdown(figures, seen, names, spread))
 
 
-def markdown(figures: Report, seen: Sequence[Seen], pictures: Sequence[str]) -> str:
-    """The figures as a table, the confusions, and the worst clips."""
+def markdown(figures: Report, seen: Sequence[Seen], pictures: Sequence[str], spread: Intervals) -> str:
+    """The figures as a table with what they might have been of other people, the confusions, and the worst clips."""
     lines = [
         "# Recorded people", "", f"Machine: {figures.machine}. Bundle: {figures.bundle}. {len(seen)} clips watched.", "",
-        "| figure | value | unit | limit | |", "| --- | ---: | --- | --- | --- |",
+        f"| figure | value | {COVERED:.0%} of draws of people | unit | limit | |", "| --- | ---: | --- | --- | --- | --- |",
     ]  # fmt: skip
     for r in figures.rows:
         value = "-" if r.value is None else f"{r.value:.3g}"
-        lines.append(
-            f"| {r.name} | {value} | {r.unit} | {r.limit or ''} | {'' if r.limit is None else 'ok' if r.ok else 'missed'} |"
-        )
+        between = "{:.2f} to {:.2f}".format(*spread[r.name]) if r.name in spread else ""
+        met = "" if r.limit is None else "ok" if r.ok else "missed"
+        lines.append(f"| {r.name} | {value} | {between} | {r.unit} | {r.limit or ''} | {met} |")
     for name, group in groups_of(seen).items():
         labels, counts = confusion(group)
         lines += ["", f"## {name}", "", f"| activity (class) | {' | '.join(EXERCISES)} |", f"| --- |{' ---: |' * len(EXERCISES)}"]

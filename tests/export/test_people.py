@@ -33,6 +33,7 @@ from export.people.figures import (
     within_one,
     worst,
 )
+from export.people.intervals import intervals
 from export.people.report import markdown, write_report
 from export.people.watch import Seen, moving, watch
 
@@ -188,8 +189,27 @@ def test_a_report_that_can_not_be_written_says_so(tmp_path: Path) -> None:
         write_report(tmp_path / "out", report(rows_of(found)), found, [])
 
 
+def test_an_interval_is_as_wide_as_the_number_of_people_and_not_of_clips_has_it() -> None:
+    def half_right(people: int, each: int) -> list[Seen]:
+        done = tuple(repetition(i) for i in range(5))
+        return [seen(subject=f"p{i}", counted=done if i % 2 else ()) for i in range(people) for _ in range(each)]
+
+    found = {key: intervals(half_right(*key), draws=200)["repcount_pose_obo"] for key in ((40, 1), (40, 4), (160, 1))}
+    # 1.64 standard errors to both sides of a half, in steps of a person.
+    for people, each in found:
+        assert found[people, each] == pytest.approx((0.5 - 0.82 / people**0.5, 0.5 + 0.82 / people**0.5), abs=0.04)
+    assert found[40, 1] == intervals(half_right(40, 1), draws=200)["repcount_pose_obo"]
+
+
+def test_hardly_any_people_say_nothing_of_others() -> None:
+    found = [seen(subject=f"p{i}") for i in range(4)]
+    assert set(intervals(found)) == {"people_ghost_reps_per_min"} & {row.name for row in rows_of(found)}
+    assert "repcount_pose_obo" in intervals([*found, seen(subject="p5")])
+
+
 def test_the_tables_name_every_activity() -> None:
     found = [seen(), seen("none", "none", true=None)]
-    text = markdown(report(rows_of(found)), found, ["worst-a.png"])
+    text = markdown(report(rows_of(found)), found, ["worst-a.png"], {"repcount_pose_obo": (0.25, 0.75)})
+    assert "| 0.25 to 0.75 |" in text
     assert "| squat (squat) |" in text
     assert "worst-a.png" in text
