@@ -26,6 +26,11 @@ class Row:
     limit: str | None
     ok: bool
 
+    @property
+    def verdict(self) -> str:
+        """The row against its limit in a word: "ok", "missed", or nothing where there is no limit."""
+        return "" if self.limit is None else "ok" if self.ok else "missed"
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -96,6 +101,7 @@ def print_table(figures: Report) -> None:
     """The rows as a table on standard output."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     origin = [figures.machine]
     origin += [f"seed {figures.seed}"] if figures.seed is not None else []
@@ -105,8 +111,7 @@ def print_table(figures: Report) -> None:
         table.add_column(heading, justify="right" if heading in ("value", "limit") else "left", no_wrap=True)
     for r in figures.rows:
         value = "not measured" if r.value is None else f"{r.value:.4g}"
-        mark = "" if r.limit is None else "[green]ok[/]" if r.ok else "[red]missed[/]"
-        table.add_row(r.name, value, r.unit, r.limit or "", mark)
+        table.add_row(r.name, value, r.unit, r.limit or "", Text(r.verdict, style="green" if r.ok else "red"))
     # A pipe has no width of its own; 100 columns keep the rows whole.
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100).print(table)
 

@@ -27,13 +27,18 @@ def rows_of(seen: Sequence[Seen]) -> list[Row]:
         mine = [one for one in seen if one.source == name]
         if mine:
             found += rows(mine)
-    return found + ghost_rows([one for one in seen if one.source != "ui_prmd"] + held_back(seen))
+    return found + ghost_rows(strangers(seen))
 
 
 def ghost_rows(seen: Sequence[Seen]) -> list[Row]:
     """The row of the ghosts in all sets together; none where there was no room for one."""
     ghosts = ghosts_per_min(seen)
     return [] if ghosts is None else [row("people_ghost_reps_per_min", ghosts, "1/min", at_most=0.2)]
+
+
+def strangers(seen: Sequence[Seen]) -> list[Seen]:
+    """Clips of people who were in no training data."""
+    return [one for one in seen if one.source != "ui_prmd"] + held_back(seen)
 
 
 def held_back(seen: Sequence[Seen]) -> list[Seen]:

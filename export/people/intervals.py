@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from device.rows import Row
-from export.people.figures import ROWS, ghost_rows, held_back
+from export.people.figures import ROWS, ghost_rows, strangers
 from export.people.watch import Seen
 
 Intervals = dict[str, tuple[float, float]]
@@ -23,30 +23,24 @@ FEWEST = 5
 def intervals(seen: Sequence[Seen], *, draws: int = DRAWS, seed: int = 0) -> Intervals:
     """What each figure might have been with as many other people like these: of each set people are drawn anew, with all of their
     clips, some several times, others not at all (Efron, "Bootstrap methods: another look at the jackknife", 1979). Two bundles
-    whose figures lie within each other's interval are not told apart by that set. Figures of fewer than five people have none."""
+    whose figures lie within each other's interval are not told apart by that set. A set of fewer than five people has none; the
+    ghosts of all sets together are everybody's."""
     rng = np.random.default_rng(seed)
     found: dict[str, list[float]] = {}
-    people = {
-        name: _by_person(held_back(seen) if name == "ui_prmd" else [one for one in seen if one.source == name]) for name in ROWS
-    }
+    people: dict[str, dict[str, list[Seen]]] = {name: {} for name in ROWS}
+    for one in strangers(seen):
+        people[one.source].setdefault(one.subject, []).append(one)
     for _ in range(draws):
         everybody: list[Seen] = []
         for name, rows in ROWS.items():
-            drawn = _drawn(rng, people[name])
+            drawn = _drawn(rng, list(people[name].values()))
             everybody += drawn
             if len(people[name]) >= FEWEST:
                 _add(found, rows, drawn)
         _add(found, ghost_rows, everybody)
-    edges = (100 * (1 - COVERED) / 2, 100 * (1 + COVERED) / 2)
-    spread = {name: np.percentile(values, edges) for name, values in found.items() if len(values) == draws}
+    edges = ((1 - COVERED) / 2, (1 + COVERED) / 2)
+    spread = {name: np.quantile(values, edges) for name, values in found.items() if len(values) == draws}
     return {name: (float(low), float(high)) for name, (low, high) in spread.items()}
-
-
-def _by_person(seen: Sequence[Seen]) -> list[list[Seen]]:
-    people: dict[str, list[Seen]] = {}
-    for one in seen:
-        people.setdefault(one.subject, []).append(one)
-    return list(people.values())
 
 
 def _drawn(rng: np.random.Generator, people: Sequence[Sequence[Seen]]) -> list[Seen]:

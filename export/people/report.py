@@ -62,8 +62,7 @@ def markdown(figures: Report, seen: Sequence[Seen], pictures: Sequence[str], spr
     for r in figures.rows:
         value = "-" if r.value is None else f"{r.value:.3g}"
         between = "{:.2f} to {:.2f}".format(*spread[r.name]) if r.name in spread else ""
-        met = "" if r.limit is None else "ok" if r.ok else "missed"
-        lines.append(f"| {r.name} | {value} | {between} | {r.unit} | {r.limit or ''} | {met} |")
+        lines.append(f"| {r.name} | {value} | {between} | {r.unit} | {r.limit or ''} | {r.verdict} |")
     for name, group in groups_of(seen).items():
         labels, counts = confusion(group)
         lines += ["", f"## {name}", "", f"| activity (class) | {' | '.join(EXERCISES)} |", f"| --- |{' ---: |' * len(EXERCISES)}"]

@@ -34,7 +34,7 @@ def markdown(figures: Report, sections: Sequence[Section], conditions: Sequence[
         lines += ["", "| figure | value | limit | |", "| --- | ---: | --- | --- |"]
         for r in limited:
             value = "not measured" if r.value is None else f"{r.value:.3g}"
-            lines.append(f"| {r.name} | {value} | {r.limit} | {'ok' if r.ok else 'missed'} |")
+            lines.append(f"| {r.name} | {value} | {r.limit} | {r.verdict} |")
     lines += ["", "## Where ours and the paper's disagree", "", *_disagreements(sections)]
     for section in sections:
         lines += ["", f"## {section.title}", "", section.what]
