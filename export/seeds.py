@@ -4,6 +4,8 @@ EMULATED = 1_000_000
 """From here on: sessions to learn from, whose landmarks have emulated errors."""
 RENDERED = 2_000_000
 """From here on: rendered clips to learn from."""
+LIVELY, LIVELY_OTHERS = range(2_200_000, 2_400_000), range(2_400_000, 2_500_000)
+"""What only bands watch: sets in lively manners, and sessions of nothing but other exercises."""
 ANY_MANNER = range(2_500_000, 2_900_000)
 """Clips of trainees who stand, hold their arms and rest as anybody might, and do other exercises before and after."""
 OTHERS = range(2_900_000, 3_000_000)

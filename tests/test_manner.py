@@ -58,6 +58,63 @@ def test_pace_changes_how_long_a_repetition_takes() -> None:
     assert (quick.end_ns - quick.start_ns) / (usual.end_ns - usual.start_ns) == pytest.approx(0.6, abs=0.01)
 
 
+def test_the_middle_is_held_and_the_ways_there_and_back_take_what_they_take() -> None:
+    usual = trainee("squat", AS_USUAL).sets[0].repetitions[0]
+    slow_down = trainee("squat", Manner(there=0.7, hold_s=1.0))
+    done = slow_down.sets[0].repetitions[0]
+    assert (done.end_ns - done.start_ns) - (usual.end_ns - usual.start_ns) == pytest.approx(NS_PER_S, abs=1000)
+    times = np.arange(done.start_ns, done.end_ns, NS_PER_S // 200)
+    seen = slow_down.track(times)
+    assert (np.diff(seen.phase) > 0).all()
+    there, back = (seen.phase < 0.46).sum(), (seen.phase > 0.54).sum()
+    assert there / (there + back) == pytest.approx(0.7, abs=0.03)
+    assert ((seen.phase > 0.46) & (seen.phase < 0.54)).sum() / 200 == pytest.approx(1.0 + 0.08 * 2.6, abs=0.2)
+    knee = np.degrees(seen.angles[:, JOINT["left_knee"]])
+    assert (knee < knee.min() + 4).sum() / 200 > 1.0
+    # Nothing jumps where one part of the repetition goes over into the next.
+    assert np.abs(np.diff(knee, 2)).max() < 0.15
+
+
+def test_upper_arms_come_forward_in_a_swung_curl() -> None:
+    usual, swung = trainee("bicep_curl", AS_USUAL), trainee("bicep_curl", Manner(swing=50.0))
+    for phase, more in ((0.0, 0), (0.23, 55), (0.5, 50)):
+        assert angle(swung, "left_shoulder", phase) - angle(usual, "left_shoulder", phase) == pytest.approx(more, abs=14)
+        assert angle(swung, "left_elbow", phase) == pytest.approx(angle(usual, "left_elbow", phase), abs=8)
+
+
+def test_shins_lean_the_further_forward_the_less_the_hips_go_back_in_a_squat() -> None:
+    def shin_deg(one: VirtualTrainee) -> float:
+        done = one.sets[0].repetitions[1]
+        seen = one.track(np.array([(done.start_ns + done.end_ns) // 2])).landmarks[0]
+        shin = seen[NODE["left_knee"]] - seen[NODE["left_ankle"]]
+        return float(np.degrees(np.arctan2(shin[0], shin[2])))
+
+    usual, forward = trainee("squat", AS_USUAL), trainee("squat", Manner(sat={"hips_x": -0.1, "trunk": 20.0}))
+    assert shin_deg(forward) > shin_deg(usual) + 8
+    assert angle(forward, "left_knee", 0.5) == pytest.approx(angle(usual, "left_knee", 0.5), abs=4)
+
+
+def test_arms_that_come_early_are_where_they_will_be_long_before_the_middle() -> None:
+    usual, quick = trainee("squat", AS_USUAL), trainee("squat", Manner(early=0.35))
+    for phase in (0.0, 0.5):
+        assert angle(quick, "left_shoulder", phase) == pytest.approx(angle(usual, "left_shoulder", phase), abs=12)
+        assert angle(quick, "left_knee", phase) == pytest.approx(angle(usual, "left_knee", phase), abs=3)
+    for phase in (0.18, 0.82):
+        assert angle(quick, "left_shoulder", phase) > angle(usual, "left_shoulder", phase) + 15
+
+
+def test_who_jumps_lower_in_jumping_jacks_does_so_and_arms_that_stay_away_do() -> None:
+    usual, fast = trainee("jumping_jack", AS_USUAL), trainee("jumping_jack", Manner(pace=0.5, raised=40.0, jump=0.25))
+    assert angle(fast, "left_shoulder", 0.0) - angle(usual, "left_shoulder", 0.0) == pytest.approx(40, abs=5)
+    assert angle(fast, "left_shoulder", 0.5) == pytest.approx(angle(usual, "left_shoulder", 0.5), abs=5)
+    heights = []
+    for one in (usual, fast):
+        done = one.sets[0].repetitions[1]
+        toes = one.pose(np.linspace(done.start_ns, done.end_ns, 80).astype(np.int64))[:, NODE["left_foot_index"], 2]
+        heights.append(np.ptp(toes))
+    assert heights[1] < 0.5 * heights[0]
+
+
 def test_a_split_lunge_leaves_the_feet_where_they_are() -> None:
     split = trainee("lunge", Manner(split=True), "left")
     done = split.sets[0]

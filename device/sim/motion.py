@@ -16,6 +16,7 @@ from device.sim.kinematics import CENTRAL, COLUMN, RELAXED, SIDED
 
 Array = NDArray[np.float64]
 
+_SIDE_NAMES = ("left", "right", "lead", "trail")
 TEMPOS = ("slow", "normal", "fast")
 
 
@@ -94,7 +95,7 @@ def columns_of(name: str, lead: str, where: str = "") -> list[int]:
     if name in SIDED:
         return [COLUMN[f"left_{name}"], COLUMN[f"right_{name}"]]
     prefix, _, plain = name.partition("_")
-    if plain in SIDED and prefix in ("left", "right", "lead", "trail"):
+    if plain in SIDED and prefix in _SIDE_NAMES:
         if prefix in ("left", "right"):
             return [COLUMN[name]]
         if lead == "both":
@@ -102,6 +103,13 @@ def columns_of(name: str, lead: str, where: str = "") -> list[int]:
         other = "right" if lead == "left" else "left"
         return [COLUMN[f"{lead if prefix == 'lead' else other}_{plain}"]]
     raise ExerciseError(_unknown(name, where))
+
+
+def at_rest(stance: dict[str, float], name: str) -> float:
+    """Value of a named parameter in a stance, in which a name alone is of both sides."""
+    side, _, plain = name.partition("_")
+    plain = plain if side in _SIDE_NAMES else name
+    return stance.get(name, stance.get(plain, {**CENTRAL, **SIDED}[plain]))
 
 
 def smooth(u: Array) -> Array:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from device.exercises import Exercise, load_exercises
+from device.sim.gym import draw_gym
+from device.sim.lively import livened
 from device.sim.manner import AS_USUAL, Manner, draw_manner
 from device.sim.motion import TEMPOS, motion_of
 from device.sim.strange import Strange, draw_strange
@@ -73,6 +75,7 @@ def plan_session(
     variety: float = 0.0,
     brief: bool = False,
     manners: bool = False,
+    lively: bool = False,
 ) -> SessionPlan:
     """A session from a seed: the named sets in order, by default each exercise once in random order.
 
@@ -80,26 +83,31 @@ def plan_session(
     up to 1 for training data: any heading, more kinds of rests, and habits of any size, up to two at a time, that change
     every repetition or two, so that nothing but the movement itself tells of them. `brief`: hardly any rest, and no
     turning before the first set. `manners`: sets are done in any manner, also with the back to the camera, and the rests have
-    exercises that the coach does not know.
+    exercises that the coach does not know. `lively`: manners, too, in which only bands are watched.
     """
     rng = np.random.default_rng((seed, 1))
     known = exercises if exercises is not None else load_exercises()
     names = list(sets) if sets is not None else [str(name) for name in rng.permutation(sorted(known))]
-    blocks: list[SetBlock | RestBlock] = [_rest(rng, variety, short=True, others=manners)]
+    blocks: list[SetBlock | RestBlock] = [_rest(rng, variety, short=True, others=manners, lively=lively)]
     for name in names:
         planned = _set(rng, known[name], reps, variety)
-        blocks += [in_any_manner(rng, planned, known[name]) if manners else planned]
-        blocks += [_rest(rng, variety, short=brief, others=manners)]
+        blocks += [in_any_manner(rng, planned, known[name], lively=lively) if manners else planned]
+        blocks += [_rest(rng, variety, short=brief, others=manners, lively=lively)]
     heading_rad = float(np.radians(rng.uniform(-35, 35)))
     faced = [block.heading_rad for block in blocks if isinstance(block, SetBlock)]
     return SessionPlan(faced[0] if brief and faced else heading_rad, tuple(blocks))
 
 
-def plan_others(seed: int) -> SessionPlan:
-    """A session of nothing but exercises that the coach does not know, facing anywhere."""
+def plan_others(seed: int, *, lively: bool = False) -> SessionPlan:
+    """A session of nothing but exercises that the coach does not know, facing anywhere; `lively`: those of gyms among them."""
     rng = np.random.default_rng((seed, 1))
     blocks = tuple(
-        RestBlock(1.0, tuple(_other(rng, str(name)) for name in rng.choice(sorted(OTHER_EXERCISES), size=3, replace=False)))
+        RestBlock(
+            1.0,
+            tuple(
+                _other(rng, name, lively=lively) for name in rng.choice(sorted(OTHER_EXERCISES), size=3, replace=False).tolist()
+            ),
+        )
         for _ in range(4)
     )
     return SessionPlan(float(rng.uniform(-np.pi, np.pi) if rng.random() < 0.3 else np.radians(rng.uniform(-90, 90))), blocks)
@@ -119,13 +127,16 @@ def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety
     )
 
 
-def in_any_manner(rng: np.random.Generator, block: SetBlock, exercise: Exercise) -> SetBlock:
-    """`block` as anybody might do it."""
+def in_any_manner(rng: np.random.Generator, block: SetBlock, exercise: Exercise, *, lively: bool) -> SetBlock:
+    """`block` as anybody might do it; `lively`: where only bands are watched."""
     motion = motion_of(exercise)
     # Push-ups are seen from the side only; whoever stands may also turn the back on the camera.
     behind = motion.turn[0] == 0 and rng.random() < FROM_BEHIND
     away = float(block.heading_rad + np.pi * behind)
-    return dataclasses.replace(block, heading_rad=away, manner=draw_manner(rng, exercise, motion))
+    manner = draw_manner(rng, exercise, motion)
+    if lively:
+        manner = livened(rng, manner, exercise, motion)
+    return dataclasses.replace(block, heading_rad=away, manner=manner)
 
 
 def _habits(rng: np.random.Generator, exercise: Exercise, reps: int, variety: float) -> tuple[PlannedHabit, ...]:
@@ -155,15 +166,17 @@ def _drawn(
     return tuple(planned)
 
 
-def _rest(rng: np.random.Generator, variety: float, *, short: bool, others: bool) -> RestBlock:
+def _rest(rng: np.random.Generator, variety: float, *, short: bool, others: bool, lively: bool) -> RestBlock:
     most = 1 if short or variety == 0 else 3
     count = int(rng.integers(0, most + 1))
     known = sorted({**ACTIVITIES, **OTHER_EXERCISES} if others else ACTIVITIES)
     names = [str(name) for name in rng.choice(known, size=count, replace=False)]
-    done = tuple(_other(rng, name) if name in OTHER_EXERCISES else name for name in names)
+    done = tuple(_other(rng, name, lively=lively) if name in OTHER_EXERCISES else name for name in names)
     low, high = (1.0, 2.0) if short else (4.5, 7.0)
     return RestBlock(float(rng.uniform(low * (1 - 0.5 * variety), high)), done)
 
 
-def _other(rng: np.random.Generator, name: str) -> str | Strange:
-    return draw_strange(rng) if rng.random() < NEVER_NAMED else name
+def _other(rng: np.random.Generator, name: str, *, lively: bool) -> str | Strange:
+    if rng.random() >= NEVER_NAMED:
+        return name
+    return draw_gym(rng) if lively else draw_strange(rng)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from device.sim.kinematics import CENTRAL, PLANK_ELBOW, PLANK_FOOT_X, PLANK_HEEL, SIDED
+from device.sim.kinematics import PLANK_ELBOW, PLANK_FOOT_X, PLANK_HEEL
 from device.sim.manner import draw_arms
+from device.sim.motion import at_rest
 
 Changes = dict[str, float]
 Step = tuple[float, Changes]
@@ -55,20 +56,20 @@ def _standing(rng: np.random.Generator) -> Strange:
     far = _legs(rng) if not bent and rng.random() < 0.25 else _arms(rng, stance) if rng.random() < 0.85 else {}
     if rng.random() < 0.3 or not far:
         far |= _trunk(rng, stance)
-    return _there_and_back(rng, stance, far)
+    return there_and_back(rng, stance, far)
 
 
 def _seated(rng: np.random.Generator) -> Strange:
     """On a chair or a box, moving the arms or the trunk."""
-    stance = {**_hips_at(rng.uniform(0.4, 0.6), rng.uniform(0.3, 0.5)), "trunk": rng.uniform(-15, 25), **draw_arms(rng)}
-    return _there_and_back(rng, stance, _arms(rng, stance) if rng.random() < 0.7 else _trunk(rng, stance))
+    stance = {**hips_at(rng.uniform(0.4, 0.6), rng.uniform(0.3, 0.5)), "trunk": rng.uniform(-15, 25), **draw_arms(rng)}
+    return there_and_back(rng, stance, _arms(rng, stance) if rng.random() < 0.7 else _trunk(rng, stance))
 
 
 def _supine(rng: np.random.Generator) -> Strange:
     """On the back, on the floor or a bench: sit-ups, presses, raised legs, bridges."""
     height = rng.uniform(0.05, 0.12) if rng.random() < 0.6 else rng.uniform(0.3, 0.5)
     away = rng.uniform(0.5, 0.93)
-    stance = {**_hips_at(away, height), "trunk": rng.uniform(-92, -70), "nod": rng.uniform(-10, 30), **draw_arms(rng)}
+    stance = {**hips_at(away, height), "trunk": rng.uniform(-92, -70), "nod": rng.uniform(-10, 30), **draw_arms(rng)}
     kind = int(rng.integers(4))
     if kind == 0:
         far = {"trunk": rng.uniform(-65, 50)}
@@ -84,10 +85,10 @@ def _supine(rng: np.random.Generator) -> Strange:
         stance |= low
         far = {"flex": rng.uniform(75, 110), "abduct": rng.uniform(0, 20), "elbow": rng.uniform(155, 172)}
     elif kind == 2:
-        far = _sided(rng, {"lift": rng.uniform(0.15, 0.6), "support": 0.3})
+        far = sided(rng, {"lift": rng.uniform(0.15, 0.6), "support": 0.3})
     else:
-        far = _hips_at(away, height + rng.uniform(0.15, 0.35))
-    return _there_and_back(rng, stance, far)
+        far = hips_at(away, height + rng.uniform(0.15, 0.35))
+    return there_and_back(rng, stance, far)
 
 
 def _hanging(rng: np.random.Generator) -> Strange:
@@ -103,7 +104,7 @@ def _hanging(rng: np.random.Generator) -> Strange:
         stance |= {"lift": rng.uniform(0.1, 0.5), "foot_x": rng.uniform(-0.4, 0.0)}
     kind = int(rng.integers(4))
     if kind == 3:
-        far = _sided(rng, {"lift": rng.uniform(0.4, 0.9), "foot_x": rng.uniform(0.1, 0.5)})
+        far = sided(rng, {"lift": rng.uniform(0.4, 0.9), "foot_x": rng.uniform(0.1, 0.5)})
     elif kind == 2:
         far = {"hips_x": rng.uniform(0.1, 0.3), "foot_x": rng.uniform(-0.3, 0.4), "trunk": rng.uniform(-25, 15)}
     else:
@@ -111,7 +112,7 @@ def _hanging(rng: np.random.Generator) -> Strange:
         far |= {"flex": rng.uniform(20, 60)} if stance["flex"] > 100 else {"abduct": rng.uniform(30, 75)}
         if rng.random() < 0.5:
             far |= {"foot_x": rng.uniform(-0.4, 0.4), "lift": rng.uniform(0.0, 0.5), "trunk": rng.uniform(-25, 15)}
-    return _there_and_back(rng, stance, far)
+    return there_and_back(rng, stance, far)
 
 
 def _prone(rng: np.random.Generator) -> Strange:
@@ -126,13 +127,13 @@ def _prone(rng: np.random.Generator) -> Strange:
     if kind == 0:
         return Strange(stance, ((float(rng.uniform(3, 8)), {"look": 3.0}),), 1, prone=True)
     if kind == 1:
-        return _there_and_back(rng, stance, {"hips": rng.uniform(-60, -25)}, prone=True)
-    half_s, cycle = _half_s(rng, fastest=0.25), []
+        return there_and_back(rng, stance, {"hips": rng.uniform(-60, -25)}, prone=True)
+    each_s, cycle = half_s(rng, HALF_S[0]), []
     drawn_up = {"foot_x": PLANK_FOOT_X + rng.uniform(0.3, 0.6), "lift": rng.uniform(0.05, 0.15)}
     for side in SIDES:
         cycle += [
-            (half_s, {f"{side}_{name}": value for name, value in drawn_up.items()}),
-            (half_s, {f"{side}_foot_x": PLANK_FOOT_X, f"{side}_lift": 0.0}),
+            (each_s, {f"{side}_{name}": value for name, value in drawn_up.items()}),
+            (each_s, {f"{side}_foot_x": PLANK_FOOT_X, f"{side}_lift": 0.0}),
         ]
     return Strange(stance, tuple(cycle), int(rng.integers(*TIMES)), prone=True)
 
@@ -140,7 +141,7 @@ def _prone(rng: np.random.Generator) -> Strange:
 _FAMILIES = ((0.15, _hanging), (0.2, _supine), (0.1, _prone), (0.1, _seated))
 
 
-def _hips_at(away: float, height: float) -> Changes:
+def hips_at(away: float, height: float) -> Changes:
     """Hips so far behind the feet and so far above the ankles (leg lengths), as if something held them."""
     knee = np.degrees(2 * np.arcsin(min(np.hypot(away, height), 0.995)))
     return {"hips_x": -0.5 * away, "foot_x": 0.5 * away, "knee": float(knee)}
@@ -160,7 +161,7 @@ def _arms(rng: np.random.Generator, stance: Changes) -> Changes:
         ends = [{**{name: stance.get(name, 0.0) for name in far}, **changed}, {name: stance.get(name, 0.0) for name in far}]
         beside = all(end["flex"] < 60 and end["abduct"] < 50 for end in ends)
         if kept and not (beside and abs(ends[0]["elbow"] - ends[1]["elbow"]) > 30):
-            return _sided(rng, changed)
+            return sided(rng, changed)
 
 
 def _legs(rng: np.random.Generator) -> Changes:
@@ -190,7 +191,7 @@ def _trunk(rng: np.random.Generator, stance: Changes) -> Changes:
     return {"twist": rng.uniform(15, 45) * rng.choice((-1, 1))}
 
 
-def _sided(rng: np.random.Generator, changes: Changes) -> Changes:
+def sided(rng: np.random.Generator, changes: Changes) -> Changes:
     """On both sides, or on one."""
     return changes if rng.random() < 0.6 else _one_side(rng, changes)
 
@@ -200,14 +201,23 @@ def _one_side(rng: np.random.Generator, changes: Changes) -> Changes:
     return {f"{side}_{name}": value for name, value in changes.items()}
 
 
-def _there_and_back(rng: np.random.Generator, stance: Changes, far: Changes, *, prone: bool = False) -> Strange:
-    """From the stance to `far` and back; what one side did is now and then the other side's turn next."""
+def there_and_back(
+    rng: np.random.Generator,
+    stance: Changes,
+    far: Changes,
+    *,
+    prone: bool = False,
+    fastest_s: float = HALF_S[0],
+    rests: tuple[float, float] = (0.4, 0.5),
+) -> Strange:
+    """From the stance to `far` and back, each way in `fastest_s` or more; what one side did is now and then the other side's turn
+    next. `rests`: share of those who rest after each, and for how long at most (s)."""
     stance = {name: float(value) for name, value in stance.items()}
     far = {name: float(value) for name, value in far.items()}
-    out_s, back_s = _half_s(rng), _half_s(rng)
+    out_s, back_s = half_s(rng, fastest_s), half_s(rng, fastest_s)
     if rng.random() < 0.7:
         back_s = out_s * float(rng.uniform(0.8, 1.4))
-    rest_s = float(rng.uniform(0.05, 0.5)) if rng.random() < 0.4 else 0.0
+    rest_s = float(rng.uniform(0.05, rests[1])) if rng.random() < rests[0] else 0.0
     turns = [far]
     sided = [name for name in far if name.startswith(("left_", "right_"))]
     if sided and rng.random() < 0.6:
@@ -215,20 +225,15 @@ def _there_and_back(rng: np.random.Generator, stance: Changes, far: Changes, *, 
     cycle: list[Step] = []
     for there in turns:
         cycle.append((out_s, there))
-        cycle.append((back_s, {name: _at_rest(stance, name) for name in there}))
+        cycle.append((back_s, {name: at_rest(stance, name) for name in there}))
         if rest_s:
             cycle.append((rest_s, {}))
     return Strange(stance, tuple(cycle), int(rng.integers(*TIMES)), prone=prone)
 
 
-def _half_s(rng: np.random.Generator, fastest: float = HALF_S[0]) -> float:
-    return float(np.exp(rng.uniform(np.log(fastest), np.log(HALF_S[1]))))
-
-
-def _at_rest(stance: Changes, name: str) -> float:
-    """Value in the stance, in which a name alone is of both sides."""
-    plain = name.removeprefix("left_").removeprefix("right_")
-    return stance.get(name, stance.get(plain, {**CENTRAL, **SIDED}[plain]))
+def half_s(rng: np.random.Generator, fastest_s: float) -> float:
+    """Duration of half a cycle."""
+    return float(np.exp(rng.uniform(np.log(fastest_s), np.log(HALF_S[1]))))
 
 
 def _mirrored(name: str) -> str:

@@ -12,7 +12,7 @@ from device.exercises import Exercise, Habit, load_exercises
 from device.messages import EXERCISES, NS_PER_S, Cue, Stage
 from device.sim.body import Body, sample_body
 from device.sim.kinematics import COLUMN, COLUMNS, RELAXED, Posture, posture
-from device.sim.manner import in_manner
+from device.sim.manner import Pace, in_manner, pace_of
 from device.sim.motion import Knots, Motion, motion_of, repetition, shape, smooth
 from device.sim.script import PlannedHabit, RestBlock, SessionPlan, SetBlock, plan_session
 from device.sim.strange import Strange
@@ -130,6 +130,7 @@ class VirtualTrainee:
         self._sets: list[TrueSet] = []
         self._faults: list[_Fault] = []
         self._warps: list[float] = []
+        self._paces: list[Pace] = []
         self._between: list[tuple[int, int]] = []
         choreography = Choreography(self.plan.heading_rad)
         for block in self.plan.blocks:
@@ -146,6 +147,8 @@ class VirtualTrainee:
         self._rep_end = np.array([r.end_ns for r in repetitions], dtype=np.int64)
         self._rep_lead = np.array([("both", "left", "right").index(r.variant) for r in repetitions], dtype=np.int64)
         self._rep_warp = np.array(self._warps)
+        self._rep_times = np.array([pace.times for pace in self._paces]).reshape(-1, 2)
+        self._rep_phases = np.array([pace.phases for pace in self._paces]).reshape(-1, 2)
         self._rep_ends = np.array([self.exercises[r.exercise].stage_ends for r in repetitions]).reshape(-1, 2)
 
     @property
@@ -238,6 +241,9 @@ class VirtualTrainee:
         start, end = self._rep_start[rep], self._rep_end[rep]
         inside = (times >= start) & (times < end)
         u = np.clip((times - start) / (end - start), 0.0, 1.0)
+        # The movement stands still at both ends of its middle, so its time may go by at another rate in each of the three parts.
+        (a, b), (p, q) = self._rep_times[rep].T, self._rep_phases[rep].T
+        u = np.where(u < a, u / a * p, np.where(u < b, p + (u - a) / (b - a) * (q - p), 1 - (1 - u) / (1 - b) * (1 - q)))
         return rep, inside, u + self._rep_warp[rep] * np.sin(2 * np.pi * u) / (2 * np.pi)
 
     def _share(self, fault: _Fault, times: NDArray[np.int64]) -> Array:
@@ -306,7 +312,9 @@ class VirtualTrainee:
             begin = choreography.now_s
             duration_s = motion.rep_s[block.tempo] * float(np.clip(rng.normal(1, 0.05), 0.88, 1.12))
             amplitude = style * float(np.clip(rng.normal(1.0, 0.01), 0.98, 1.02)) * block.manner.amplitude
-            choreography.repeat(repetition(motion, lead), duration_s, amplitude)
+            pace = pace_of(motion, block.manner, duration_s)
+            choreography.repeat(repetition(motion, lead), pace.duration_s, amplitude)
+            self._paces.append(pace)
             self._warps.append(float(rng.uniform(-0.15, 0.15)))
             repetitions.append(TrueRepetition(exercise.name, lead, _ns(begin), _ns(choreography.now_s)))
             if i + 1 < block.repetitions:
