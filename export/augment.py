@@ -7,7 +7,11 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import uniform_filter1d
+from scipy.spatial.transform import Rotation
 
+from device.config import SignalsConfig
 from device.runtime.align import Aligned
 from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, NODE, as_read, joint_angles
 
@@ -37,8 +41,24 @@ CAMERA_ONLY, BANDS_ONLY, SOME_BANDS = 0.3, 0.2, 0.15
 """Shares of stretches with no band, with no camera, and with a part of the bands; the rest has everything."""
 ONE_OF_EACH = 0.5
 """Share of the stretches with no camera that have one band at a wrist and one at an ankle."""
+SOME = 0.3
+"""Share of those that bands alone learn from that have some of the bands, any of them."""
 STRAP_SPREAD_DEG, BLIND_STRAP_SPREAD_DEG = 6.0, 35.0
 """Standard deviation of a strap's turn about the limb, beside what the trainee's have."""
+TAPER_DEG = ((0, -6, 8), (0, -6, -8), (0, -11, 10), (0, -11, -10))
+"""How a band that lies flat on the skin leans from the bone under it, turned about its own axes: limbs taper towards hand and
+foot. The watches of people who stand, squat, lift and lean on their hands all show it (`docs/people.md`)."""
+MOST_TAPER, TILT_SPREAD_DEG = 1.3, 6.0
+"""Most of that lean in anybody, and the standard deviation of what straps are askew beside."""
+SWAYING = 0.5
+"""Share of the stretches without a camera in which limbs give way; in the others they are as rigid as those of a simulation."""
+SWAY_DEG, WOBBLE_DEG = 2.5, 1.0
+"""Standard deviations of how far a limb gives way, about each axis, where another one swings as usual, and of how far without."""
+SWINGING = 2.0
+"""Force (m/s^2, one standard deviation) of what swings as usual."""
+SWAY_TICKS = 8
+"""Ticks in which a limb sways from here to there."""
+TICK_HZ = SignalsConfig().tick_hz
 FORCE_SHAKE, RATE_SHAKE = 0.8, 0.3
 """Most of what trembling adds to the specific force (m/s^2) and the angular rate (rad/s), one standard deviation."""
 
@@ -80,6 +100,26 @@ def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.flo
     return signals, joints
 
 
+def augmented_blind(
+    rng: np.random.Generator, signals: Aligned, joints: NDArray[np.float32]
+) -> tuple[Aligned, NDArray[np.float32]]:
+    """As `augmented`, where nobody is seen: only bands are left, a few of them or all."""
+    if rng.random() < 0.5:
+        signals, joints = mirrored(signals, joints)
+    signals.pose_present[:] = False
+    drawn = rng.random()
+    if drawn < ONE_OF_EACH:
+        _leave_one_of_each(rng, signals)
+    elif drawn < ONE_OF_EACH + SOME:
+        _take_off(rng, signals)
+    _turn_straps(rng, signals)
+    if rng.random() < SWAYING:
+        _sway(rng, signals)
+    if rng.random() < 0.4:
+        _shake_bands(rng, signals)
+    return signals, joints
+
+
 def mirrored(signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, NDArray[np.float32]]:
     """The same in a mirror: left and right change places in landmarks, bands and joints."""
     nodes = list(MIRRORED_NODES)
@@ -107,14 +147,34 @@ def _turn_camera(rng: np.random.Generator, signals: Aligned) -> None:
 
 
 def _turn_straps(rng: np.random.Generator, signals: Aligned) -> None:
-    """As they are put on; with a camera the appliance knows how, and turns them back."""
-    spread_deg = STRAP_SPREAD_DEG if signals.pose_present.any() else BLIND_STRAP_SPREAD_DEG
-    for band in range(N_BANDS):
-        angle = rng.normal(0, math.radians(spread_deg))
-        c, s = math.cos(angle), math.sin(angle)
-        turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]], np.float32)
-        signals.imu[:, band, :3] = signals.imu[:, band, :3] @ turn.T
-        signals.imu[:, band, 3:] = signals.imu[:, band, 3:] @ turn.T
+    """As they are put on, and as limbs taper; with a camera the appliance knows how they are turned about the limb, and turns
+    them back."""
+    about_deg = STRAP_SPREAD_DEG if signals.pose_present.any() else BLIND_STRAP_SPREAD_DEG
+    about = rng.normal(0, np.radians([about_deg, TILT_SPREAD_DEG, TILT_SPREAD_DEG]), (N_BANDS, 3))
+    about += rng.uniform(0, MOST_TAPER) * np.radians(TAPER_DEG)
+    turns = Rotation.from_rotvec(about).as_matrix().astype(np.float32)
+    signals.imu[:] = np.einsum("bij,tbkj->tbki", turns, _vectors(signals.imu)).reshape(signals.imu.shape)
+
+
+def _sway(rng: np.random.Generator, signals: Aligned) -> None:
+    """Limbs that are thought to rest give way a little as others swing, and wobble."""
+    ticks = len(signals.imu)
+    smoothed = uniform_filter1d(signals.imu[..., :3], SWAY_TICKS, axis=0, mode="nearest")
+    swing = (smoothed - smoothed.mean(axis=0)).reshape(ticks, -1) @ rng.normal(0, 1, N_BANDS * 3)
+    swing /= max(float(swing.std()), SWINGING)
+    turned = swing[:, None, None] * rng.normal(0, math.radians(SWAY_DEG), (N_BANDS, 3))
+    wobble = np.abs(rng.normal(0, math.radians(WOBBLE_DEG), (N_BANDS, 1)))
+    knots = rng.normal(0, wobble, (ticks // SWAY_TICKS + 3, N_BANDS, 3))
+    turned += CubicSpline(np.arange(len(knots)) * SWAY_TICKS, knots)(np.arange(ticks))
+    given_way = Rotation.from_rotvec(turned.reshape(-1, 3)).as_matrix().reshape(ticks, N_BANDS, 3, 3)
+    moved = np.einsum("tbji,tbkj->tbki", given_way, _vectors(signals.imu))
+    moved[:, :, 1] += np.gradient(turned, axis=0) * TICK_HZ
+    signals.imu[:] = moved.reshape(signals.imu.shape)
+
+
+def _vectors(imu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Specific force and angular rate (T, 4, 2, 3) of what bands read (T, 4, 6)."""
+    return imu.reshape(*imu.shape[:-1], 2, 3)
 
 
 def _shake_bands(rng: np.random.Generator, signals: Aligned) -> None:
@@ -155,8 +215,16 @@ def _drop_modality(rng: np.random.Generator, signals: Aligned) -> None:
     elif drawn < CAMERA_ONLY + BANDS_ONLY:
         signals.pose_present[:] = False
         if rng.random() < ONE_OF_EACH:
-            wrist, ankle = rng.integers(2, size=2)
-            signals.imu_present[:, [int(wrist), 2 + int(ankle)]] = False
+            _leave_one_of_each(rng, signals)
     elif drawn < CAMERA_ONLY + BANDS_ONLY + SOME_BANDS:
-        worn = rng.random(N_BANDS) < 0.5
-        signals.imu_present[:, ~worn] = False
+        _take_off(rng, signals)
+
+
+def _leave_one_of_each(rng: np.random.Generator, signals: Aligned) -> None:
+    wrist, ankle = rng.integers(2, size=2)
+    signals.imu_present[:, [int(wrist), 2 + int(ankle)]] = False
+
+
+def _take_off(rng: np.random.Generator, signals: Aligned) -> None:
+    worn = rng.random(N_BANDS) < 0.5
+    signals.imu_present[:, ~worn] = False

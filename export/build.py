@@ -1,10 +1,10 @@
-"""`python -m export.build`: from nothing to the bundle that the device runs, in some 40 minutes on two cores, or on a GPU."""
+"""`python -m export.build`: from nothing to the bundle that the device runs, in some 50 minutes on two cores, or on a GPU."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from export.checkpoint import Checkpoint
 from export.clips import DEFAULT_CACHE, Clip, clips, clips_fingerprint
-from export.convert import convert
+from export.convert import convert, pasts
 from export.dataset import Sampler, Session, emulated_sessions, observed, rendered, whole
 from export.datasets.catalogue import DEFAULT, ENVIRONMENT, data_folder
 from export.kept import fingerprint
@@ -27,8 +27,10 @@ from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.model import Coach
 from export.recorded import people
 from export.refine import RefineRecipe, refine
-from export.seeds import ANY_MANNER, EMULATED, HELD_OUT, OTHERS, RENDERED
+from export.seeds import ANY_MANNER, EMULATED, HELD_OUT, LIVELY, LIVELY_OTHERS, OTHERS, RENDERED
+from export.train import Progress as Trained
 from export.train import Recipe, Scores, badness, evaluate, standardise, train
+from export.train_blind import BLIND_RECIPE, Felt, train_blind
 
 SHARE_EMULATED, SHARE_ANY_MANNER, SHARE_OTHERS, SHARE_RENDERED, SHARE_RECORDED = 0.08, 0.30, 0.12, 0.36, 0.14
 """From where the stretches come that the network sees."""
@@ -71,6 +73,21 @@ def _parser() -> argparse.ArgumentParser:
         default=100,
         help="emulated sessions of other exercises alone, to learn from too (default: %(default)s)",
     )
+    parser.add_argument(
+        "--lively-sessions",
+        type=int,
+        default=360,
+        help="emulated sessions of sets in lively manners for the network of the bands (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--gym-sessions",
+        type=int,
+        default=240,
+        help="emulated sessions of other exercises, those of gyms among them, for the same (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--blind-steps", type=int, default=BLIND_RECIPE.steps, help="steps to train that network (default: %(default)s)"
+    )
     parser.add_argument("--held-out", type=int, default=12, help="rendered clips to judge by (default: %(default)s)")
     parser.add_argument(
         "--people",
@@ -93,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     signals, constants = SignalsConfig(), FeatureConstants()
-    recipe = dataclasses.replace(Recipe(), steps=args.steps, seed=args.seed, threads=args.processes)
+    recipe = dataclasses.replace(Recipe(), steps=args.steps, seed=args.seed)
     found = _clips(args, progress, range(RENDERED, RENDERED + args.clips), "render clips")
     judged = _clips(args, progress, range(HELD_OUT, HELD_OUT + args.held_out), "render clips to judge by")
 
@@ -103,6 +120,9 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     sessions = _emulated(args, progress, noise, range(EMULATED, EMULATED + args.sessions), "make sessions")
     manner = _emulated(args, progress, noise, ANY_MANNER[: args.manner_sessions], "make sessions in any manner")
     others = _emulated(args, progress, noise, OTHERS[: args.other_sessions], "make sessions of other exercises")
+    lively = _emulated(args, progress, None, LIVELY[: args.lively_sessions], "make lively sessions")
+    gym = _emulated(args, progress, None, LIVELY_OTHERS[: args.gym_sessions], "make sessions in gyms")
+    judging = _emulated(args, progress, None, LIVELY[-args.held_out :], "make sessions to judge by")
 
     learned = [rendered(clip, signals) for clip in found]
     held_out = [rendered(clip, signals) for clip in judged]
@@ -127,27 +147,40 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         "emulated_in_any_manner_ticks": sum(map(len, manner)),
         "emulated_others": len(others),
         "emulated_others_ticks": sum(map(len, others)),
+        "emulated_lively": len(lively),
+        "emulated_lively_ticks": sum(map(len, lively)),
+        "emulated_gym": len(gym),
+        "emulated_gym_ticks": sum(map(len, gym)),
         "recorded_sessions": len(recordings),
         "recorded_ticks": sum(map(len, recordings)),
         "held_out_clips": len(judged),
         "steps": args.steps,
+        "blind_steps": args.blind_steps,
     }
     checkpoint = Checkpoint(args.log.expanduser(), f"{recipe} {coach.shape} {learned_from} {_code()}")
     train(
-        coach, sampler, recipe,
-        lambda p: progress.update(task, completed=p.steps, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items())),
-        judge=lambda network: badness(network, held_out, constants),
+        coach, sampler, recipe, _reporter(progress, task), judge=lambda network: badness(network, held_out, constants),
         checkpoint=checkpoint,
     )  # fmt: skip
+    task = progress.add_task("train on bands alone", total=args.blind_steps, note="")
+    blind_recipe = dataclasses.replace(BLIND_RECIPE, steps=args.blind_steps, seed=args.seed)
+    blind_checkpoint = Checkpoint(args.log.expanduser() / "blind", f"{blind_recipe} {learned_from} {_code()}")
+    felt = Felt(sessions, lively, gym, learned, recordings, judging)
+    coach.blind = train_blind(felt, constants, blind_recipe, _reporter(progress, task), checkpoint=blind_checkpoint)
 
     responses = _refined(args, progress, coach, list(zip((clip.seed for clip in found), learned, strict=True)), constants)
     task = progress.add_task("export and check", total=1, note="")
     scores = {"": evaluate(coach, held_out, constants), "_camera_only": evaluate(coach, held_out, constants, bands=False)}
     _write(args.out, coach, sampler, constants, responses, learned_from, _flat(scores), args.seed)
     checkpoint.clear()
+    blind_checkpoint.clear()
     figures = _figures(args.out, scores, held_out, constants)
     progress.update(task, completed=1)
     return figures
+
+
+def _reporter(progress: Progress, task: TaskID) -> Callable[[Trained], None]:
+    return lambda p: progress.update(task, completed=p.steps, note=" ".join(f"{n} {v:.3f}" for n, v in p.losses.items()))
 
 
 def _clips(args: argparse.Namespace, progress: Progress, seeds: range, title: str) -> list[Clip]:
@@ -184,11 +217,13 @@ def _refined(
 
 def _code() -> str:
     """Hash of what a training follows from beside its material: one that was interrupted goes on only with the same code."""
-    names = ("model", "train", "dataset", "augment", "landmark_noise", "recorded", "seeds")
+    names = ("model", "blind", "temporal", "train", "train_blind", "dataset", "augment", "landmark_noise", "recorded", "seeds")
     return fingerprint(Path(__file__).parent / f"{name}.py" for name in names)
 
 
-def _emulated(args: argparse.Namespace, progress: Progress, noise: LandmarkNoise, seeds: range, title: str) -> list[Session]:
+def _emulated(
+    args: argparse.Namespace, progress: Progress, noise: LandmarkNoise | None, seeds: range, title: str
+) -> list[Session]:
     task: TaskID = progress.add_task(title, total=len(seeds), note="")
     done: list[Session] = []
     for chunk in emulated_sessions(seeds, noise, SignalsConfig(), processes=args.processes):
@@ -221,8 +256,7 @@ def _write(
         folder,
         version=f"{bundle.sha256(folder / bundle.STEP)[:8]}",
         constants=constants,
-        channels=coach.shape.channels,
-        dilations=coach.shape.dilations,
+        past=pasts(coach),
         responses=responses,
         data=data,
         scores=scores,

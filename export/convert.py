@@ -14,7 +14,7 @@ import copy
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from device.runtime.bundle import Past
 from device.runtime.features import INERTIAL_CHANNELS, SKELETON_CHANNELS
-from device.runtime.model import INPUTS, OUTPUTS
-from device.runtime.parity import WINDOW_TICKS
+from device.runtime.model import HEADS, INPUTS, OUTPUTS
 from device.skeleton import N_BANDS, N_NODES
-from export.model import Coach, CoachStep, CoachWindow, Shape
+from export.blind import Blind
+from export.model import Coach, CoachStep, CoachWindow
+from export.temporal import TemporalLayer
 
-INT8_LAYERS = ".*(kernel|project|readout|Readout|Refiner).*"
+INT8_LAYERS = ".*(kernel|project|readout|Readout|Refiner|Blind).*"
 """Names of the operations that are quantised; those of Geometry and Fusion are not among them."""
 STATIC_LAYERS = ".*Linear_action.*"
 """Those of them whose activations have the static range of the calibration."""
@@ -53,7 +55,7 @@ def rounded(coach: Coach) -> Coach:
     """
     copied = copy.deepcopy(coach).eval()
     with torch.no_grad():
-        for part in (copied.encoder, copied.reasoner, copied.readout, copied.refiner):
+        for part in (copied.encoder, copied.reasoner, copied.readout, copied.blind, copied.refiner):
             for layer in part.modules() if part is not None else ():
                 if isinstance(layer, nn.Linear):
                     step = layer.weight.abs().max() / 127
@@ -64,31 +66,39 @@ def rounded(coach: Coach) -> Coach:
 
 
 def convert(coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.float32]) -> Converted:
-    """All forms of `coach`.
+    """All forms of `coach`, whose networks are all trained.
 
     `skeleton` (S, T, 33, 11), `inertial` (S, T, 4, 8): sequences on which the int8 step is calibrated.
     """
     coach = rounded(coach)
-    step = _to_tflite(CoachStep(coach), *_step_inputs(coach.shape))
-    window = _to_tflite(
-        CoachWindow(coach),
-        torch.zeros(1, WINDOW_TICKS, N_NODES, SKELETON_CHANNELS),
-        torch.zeros(1, WINDOW_TICKS, N_BANDS, INERTIAL_CHANNELS),
-    )
+    blind = _blind(coach)
+    tick = torch.zeros(1, N_NODES, SKELETON_CHANNELS), torch.zeros(1, N_BANDS, INERTIAL_CHANNELS)
+    before = [torch.zeros(2 * len(past.dilations), *past.shape) for past in pasts(coach).values()]
+    step = _to_tflite(CoachStep(coach, blind), *tick, *before)
+    ticks = 1 + max(coach.shape.receptive_field, blind.shape.receptive_field)
+    window = _to_tflite(CoachWindow(coach), *(signal[:, None].repeat(1, ticks, 1, 1) for signal in tick))
     samples = list(_calibration_ticks(coach, skeleton, inertial))
     return Converted(
         _named(_quantised(step, samples), INPUTS, OUTPUTS),
         _named(_with_half_weights(step), INPUTS, OUTPUTS),
-        _named(_with_half_weights(window), INPUTS[:2], OUTPUTS[:-1]),
+        _named(_with_half_weights(window), INPUTS[:2], HEADS),
     )
 
 
-def _step_inputs(shape: Shape) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return (
-        torch.zeros(1, N_NODES, SKELETON_CHANNELS),
-        torch.zeros(1, N_BANDS, INERTIAL_CHANNELS),
-        torch.zeros(2 * len(shape.dilations), N_NODES, shape.channels),
-    )
+def pasts(coach: Coach) -> dict[str, Past]:
+    """What the step of `coach` is given of its past, by the input's name."""
+    shape, blind = coach.shape, _blind(coach).shape
+    return {
+        "taps": Past(shape.dilations, (N_NODES, shape.channels)),
+        "bands": Past(blind.dilations, (N_BANDS, blind.channels)),
+        "memory": Past(blind.memory, (blind.action,)),
+    }
+
+
+def _blind(coach: Coach) -> Blind:
+    if coach.blind is None:
+        raise ValueError("the network of the bands must be trained before the step is made")
+    return coach.blind
 
 
 def _to_tflite(module: nn.Module, *inputs: torch.Tensor) -> bytes:
@@ -100,33 +110,34 @@ def _to_tflite(module: nn.Module, *inputs: torch.Tensor) -> bytes:
         return path.read_bytes()
 
 
+@torch.no_grad()
 def _calibration_ticks(
     coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.float32], ticks: int = 400
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Inputs of the step, taps included, at ticks spread over the sequences."""
+    """Inputs of the step, those of its past included, at ticks spread over the sequences."""
     rng = np.random.default_rng(0)
-    need = coach.shape.receptive_field
-    pad = max(0, need - skeleton.shape[1])
-    skeleton = np.pad(skeleton, ((0, 0), (pad, 0), (0, 0), (0, 0)))
-    inertial = np.pad(inertial, ((0, 0), (pad, 0), (0, 0), (0, 0)))
+    blind = _blind(coach)
+    groups = list(zip((coach.encoder, blind.encoder, blind.memory), pasts(coach).values(), strict=True))
+    layers = [layer for group, _ in groups for layer in group]
+    read: dict[nn.Module, torch.Tensor] = {}
+    hooks = [layer.register_forward_pre_hook(lambda layer, given: read.update({layer: given[0]})) for layer in layers]
+    coach(torch.from_numpy(skeleton), torch.from_numpy(inertial))
+    for hook in hooks:
+        hook.remove()
     for _ in range(ticks):
-        s, t = int(rng.integers(len(skeleton))), int(rng.integers(need - 1, skeleton.shape[1]))
-        x, u = skeleton[s : s + 1, t - need + 1 : t + 1], inertial[s : s + 1, t - need + 1 : t + 1]
-        yield {
-            "args_0": np.ascontiguousarray(x[:, -1]),
-            "args_1": np.ascontiguousarray(u[:, -1]),
-            "args_2": _taps(coach, torch.from_numpy(x), torch.from_numpy(u)),
-        }
+        s, t = int(rng.integers(len(skeleton))), int(rng.integers(skeleton.shape[1]))
+        given = [skeleton[s, t][None], inertial[s, t][None]]
+        given += [_taps(group, read, s, t).reshape(-1, *past.shape) for group, past in groups]
+        yield {f"args_{i}": value for i, value in enumerate(given)}
 
 
-@torch.no_grad()
-def _taps(coach: Coach, skeleton: torch.Tensor, inertial: torch.Tensor) -> NDArray[np.float32]:
-    _, at_nodes = coach.geometry(skeleton)
-    x = coach.fusion(skeleton, inertial, at_nodes)
+def _taps(layers: Iterable[nn.Module], read: dict[nn.Module, torch.Tensor], s: int, t: int) -> NDArray[np.float32]:
+    """What `layers` had read in sequence `s` 2d and d ticks before the tick `t`; zeros before the first one."""
     taps = []
-    for layer, dilation in zip(coach.encoder, coach.shape.dilations, strict=True):
-        taps += [x[0, -1 - 2 * dilation], x[0, -1 - dilation]]
-        x = layer(x)
+    for layer in layers:
+        assert isinstance(layer, TemporalLayer)
+        inputs = read[layer][s]
+        taps += [inputs[t - ago] if t >= ago else torch.zeros_like(inputs[0]) for ago in (2 * layer.dilation, layer.dilation)]
     return torch.stack(taps).numpy()
 
 

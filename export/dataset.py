@@ -7,7 +7,8 @@ augments them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -24,17 +25,18 @@ from device.runtime.features import FeatureConstants, node_features
 from device.sim.bands import true_imu
 from device.sim.script import plan_others, plan_session
 from device.sim.trainee import VirtualTrainee
-from device.skeleton import N_BANDS, N_JOINTS, as_read
+from device.skeleton import N_BANDS, N_JOINTS, N_NODES, as_read
 from export.augment import augmented, spoiled
 from export.clips import Clip, clip_plan, clip_scene
 from export.landmark_noise import LandmarkNoise, Observed, true_pose
-from export.seeds import ANY_MANNER, OTHERS
+from export.seeds import ANY_MANNER, LIVELY, LIVELY_OTHERS, OTHERS
 
 IMU_HZ = 100.0
 MAX_ASYNCHRONY_S = 0.03
 """What may be left between camera and bands after alignment."""
 CHUNK = 4
 """Sessions that a process makes in one go."""
+NO_POSES = PoseTrack(np.zeros(0, np.int64), np.zeros((0, N_NODES, 3)), np.zeros((0, N_NODES)), np.zeros(0, np.bool_))
 POSE_RATES_HZ = (10.0, 12.0, 15.0, 15.0, 15.0, 20.0, 30.0)
 
 
@@ -81,23 +83,33 @@ class Batch(NamedTuple):
     labels: Labels
 
 
-def emulated(seed: int, noise: LandmarkNoise, signals: SignalsConfig) -> Session:
-    """A session over all exercises, seen by the emulated estimator from a drawn place at a drawn rate. Those of `ANY_MANNER` are
-    done as anybody might do them, and in those of `OTHERS` something else is done."""
+def emulated(seed: int, noise: LandmarkNoise | None, signals: SignalsConfig) -> Session:
+    """A session over all exercises, seen by the emulated estimator from a drawn place at a drawn rate; without its `noise`
+    nobody sees it. Those of `ANY_MANNER` are done as anybody might do them, those of `LIVELY` in lively manners, and in those of
+    `OTHERS` and `LIVELY_OTHERS` something else is done."""
     rng = np.random.default_rng((seed, 5))
     variety = float(rng.integers(2))
-    plan = plan_others(seed) if seed in OTHERS else plan_session(seed, variety=variety, manners=seed in ANY_MANNER)
+    if seed in OTHERS or seed in LIVELY_OTHERS:
+        plan = plan_others(seed, lively=seed in LIVELY_OTHERS)
+    else:
+        plan = plan_session(seed, variety=variety, manners=seed in ANY_MANNER or seed in LIVELY, lively=seed in LIVELY)
     trainee = VirtualTrainee(seed, plan, deaf=True)
+    return _session(seed, trainee, NO_POSES if noise is None else _poses(seed, rng, trainee, noise), signals)
+
+
+def _poses(seed: int, rng: np.random.Generator, trainee: VirtualTrainee, noise: LandmarkNoise) -> PoseTrack:
     period = 1 / rng.choice(POSE_RATES_HZ)
     seconds = np.arange(rng.uniform(0, period), trainee.duration_ns / NS_PER_S, period)
     times = np.round(seconds * NS_PER_S).astype(np.int64)
     truth = trainee.track(times)
     pose, velocity = true_pose(truth.landmarks, clip_scene(seed).camera.rotation, seconds)
     world, visibility, present = noise.emulate(rng, seconds, pose, velocity, truth.exercise)
-    return _session(seed, trainee, PoseTrack(times, world, visibility, present), signals)
+    return PoseTrack(times, world, visibility, present)
 
 
-def emulated_sessions(seeds: range, noise: LandmarkNoise, signals: SignalsConfig, *, processes: int) -> Iterator[list[Session]]:
+def emulated_sessions(
+    seeds: range, noise: LandmarkNoise | None, signals: SignalsConfig, *, processes: int
+) -> Iterator[list[Session]]:
     """The sessions of `seeds` in their order, some at a time, made by so many processes."""
     chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
     if processes == 1:
@@ -110,7 +122,7 @@ def emulated_sessions(seeds: range, noise: LandmarkNoise, signals: SignalsConfig
         yield from (done.result() for done in waiting)
 
 
-def _chunk(seeds: range, noise: LandmarkNoise, signals: SignalsConfig) -> list[Session]:
+def _chunk(seeds: range, noise: LandmarkNoise | None, signals: SignalsConfig) -> list[Session]:
     return [emulated(seed, noise, signals) for seed in seeds]
 
 
@@ -170,22 +182,37 @@ def whole(session: Session, constants: FeatureConstants) -> Batch:
     return Batch(skeleton[None], inertial[None], session.labels.at(None))
 
 
+Befall = Callable[[np.random.Generator, Aligned, NDArray[np.float32]], tuple[Aligned, NDArray[np.float32]]]
+"""Changes the signals of a stretch; gives them and what is true of the joints (..., T, 12) then."""
+
+
 class Sampler:
     """Draws augmented stretches of `ticks` ticks.
 
     A stretch ends on a tick whose exercise was drawn by inverse frequency (eq. 8): every exercise of a pool is met equally
     often. `pools`: sequences with the share of the stretches that come from them; an empty one leaves its share to the others.
+    `longest`: ticks from which on a set is not met more often for being longer, so that who is fast is met as often as who takes
+    long; 0 where every tick counts as much.
+    `befall`: what happens to a stretch, as `augmented`.
     """
 
     def __init__(
-        self, pools: Sequence[tuple[float, Sequence[Session]]], constants: FeatureConstants, *, ticks: int, seed: int
+        self,
+        pools: Sequence[tuple[float, Sequence[Session]]],
+        constants: FeatureConstants,
+        *,
+        ticks: int,
+        seed: int,
+        befall: Befall = augmented,
+        longest: int = 0,
     ) -> None:
         filled = [(share, sessions) for share, sessions in pools if sessions]
-        self._pools = [_Pool(sessions, ticks) for _, sessions in filled]
+        self._pools = [_Pool(sessions, ticks, longest) for _, sessions in filled]
         shares = np.array([share for share, _ in filled])
         self._shares = shares / shares.sum()
         self._constants = constants
         self._ticks = ticks
+        self._befall = befall
         self._rng = np.random.default_rng(seed)
 
     @property
@@ -213,7 +240,7 @@ class Sampler:
             moved = spoiled(rng, signals, labels.angles, arms=EXERCISES[ours[-1]] in ARM_EXERCISES)
             if moved is not None:
                 labels = nothing(labels)._replace(angles=moved)
-        signals, (angles, deviation) = augmented(rng, signals, np.stack((labels.angles, labels.deviation)))
+        signals, (angles, deviation) = self._befall(rng, signals, np.stack((labels.angles, labels.deviation)))
         labels = labels._replace(angles=angles, deviation=deviation)
         return *node_features(self._constants, *signals), labels
 
@@ -237,22 +264,32 @@ def _stretch_of(signals: Aligned, span: slice) -> Aligned:
 
 
 class _Pool:
-    """Where stretches may end, by exercise."""
+    """Where stretches may end: by exercise, in spans of one exercise after the other."""
 
-    def __init__(self, sequences: Sequence[Session], ticks: int) -> None:
+    def __init__(self, sequences: Sequence[Session], ticks: int, longest: int) -> None:
         self._sequences = sequences
-        owner = np.concatenate([np.full(len(s), i) for i, s in enumerate(sequences)])
-        tick = np.concatenate([np.arange(len(s)) for s in sequences])
-        exercise = np.concatenate([s.labels.exercise for s in sequences])
-        usable = tick >= ticks
-        self._ends = [np.stack([owner, tick], -1)[usable & (exercise == k)] for k in range(len(EXERCISES))]
+        spans: list[list[tuple[int, int, int]]] = [[] for _ in EXERCISES]
+        for owner, session in enumerate(sequences):
+            exercise = session.labels.exercise
+            changes = np.flatnonzero(np.diff(exercise)) + 1
+            for start, end in itertools.pairwise([0, *changes.tolist(), len(exercise)]):
+                if end > max(start, ticks):
+                    spans[exercise[start]].append((owner, max(start, ticks), end))
+        self._spans = spans
         # P_k = (1 / n_k) / sum(1 / n) for each tick of class k (eq. 8) gives each class as a whole the same share.
-        self._classes = [k for k, ends in enumerate(self._ends) if len(ends)]
+        self._classes = [k for k, of_class in enumerate(spans) if of_class]
+        counted = [np.array([min(end - start, longest or end) for _, start, end in of_class]) for of_class in spans]
+        self._until = [lengths.cumsum() for lengths in counted]
 
     def draw(self, rng: np.random.Generator) -> tuple[Session, int]:
         """A sequence and the tick after the stretch's last one."""
-        ends = self._ends[self._classes[int(rng.integers(len(self._classes)))]]
-        owner, tick = ends[int(rng.integers(len(ends)))]
+        exercise = self._classes[int(rng.integers(len(self._classes)))]
+        until = self._until[exercise]
+        place = int(rng.integers(until[-1]))
+        span = int(np.searchsorted(until, place, side="right"))
+        owner, start, end = self._spans[exercise][span]
+        before = until[span - 1] if span else 0
+        tick = start + place - before if end - start == until[span] - before else rng.integers(start, end)
         return self._sequences[owner], int(tick) + 1
 
 

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from device.messages import EXERCISES, Stage
 from device.runtime.features import INERTIAL_CHANNELS, SKELETON_CHANNELS
 from device.skeleton import ADJACENCY, BAND_NODES, JOINT_NODES, JOINTS, N_BANDS, N_JOINTS, N_NODES
+from export.blind import Blind, Said
+from export.temporal import EVERY_TICK, TemporalLayer, stepped
 
-EVERY_TICK = slice(None)
 PRESENT = -1
 """Index of the flag that says whether the modality is there, in both feature vectors."""
 VISIBILITY = -2
@@ -40,7 +41,7 @@ class Shape:
     action: int = 40
     posture: int = 64
     dropout: float = 0.3
-    refiner: tuple[int, int] = (320, 256)
+    refiner: tuple[int, int] = (252, 212)
     doubt: int = 48
 
     @property
@@ -144,26 +145,6 @@ class Fusion(nn.Module):
         f = torch.cat((corrected, skeleton[..., 3:], angles), -1)  # (..., 33, 13)
         fused: Tensor = self.position(f) + self.motion(u) + self.node
         return fused
-
-
-class TemporalLayer(nn.Module):
-    """Eq. 5, kernel 3, causal, the same at every node: H_t = H_t + relu(W [H_(t-2d), H_(t-d), H_t] + b)."""
-
-    def __init__(self, channels: int, dilation: int) -> None:
-        super().__init__()
-        self.dilation = dilation
-        self.kernel = nn.Linear(3 * channels, channels)
-
-    def step(self, far: Tensor, near: Tensor, now: Tensor) -> Tensor:
-        """(..., 33, C) three times -> (..., 33, C)."""
-        return now + F.relu(self.kernel(torch.cat((far, near, now), -1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, 33, C) -> (B, T, 33, C), a convolution over time; before it there are zeros, as in empty ring buffers."""
-        channels, d = x.shape[-1], self.dilation
-        weight = self.kernel.weight.reshape(channels, 3, channels).transpose(1, 2)[..., None]  # (C out, C in, 3, 1)
-        before = F.pad(x, (0, 0, 0, 0, 2 * d, 0)).permute(0, 3, 1, 2)  # (B, C, 2 d + T, 33), channels last in memory
-        return x + F.relu(F.conv2d(before, weight, self.kernel.bias, dilation=(d, 1)).permute(0, 2, 3, 1))
 
 
 class Attention(nn.Module):
@@ -301,7 +282,8 @@ class Refiner(nn.Module):
 class Coach(nn.Module):
     """Whole sequences: skeleton (B, T, 33, 11), inertial (B, T, 4, 8) -> heads of every tick (B, T, ...).
 
-    `refiner`: None until it is fitted; the graph's angles are the coach's then.
+    `blind`: None until it is trained; the graph is all that is heard then. `refiner`: None until it is fitted; the graph's
+    angles are the coach's then.
     """
 
     def __init__(self, shape: Shape | None = None) -> None:
@@ -312,6 +294,7 @@ class Coach(nn.Module):
         self.encoder = nn.ModuleList(TemporalLayer(self.shape.channels, d) for d in self.shape.dilations)
         self.reasoner = Reasoner(self.shape)
         self.readout = Readout(self.shape)
+        self.blind: Blind | None = None
         self.refiner: Refiner | None = None
 
     def forward(self, skeleton: Tensor, inertial: Tensor, at: slice = EVERY_TICK) -> Heads:
@@ -323,7 +306,8 @@ class Coach(nn.Module):
         judged = [signal[:, at] for signal in (x, skeleton, inertial, shown)]  # (B, T', ...)
         batch, ticks = judged[0].shape[:2]
         heads = self.heads(*(signal.reshape(batch * ticks, *signal.shape[2:]) for signal in judged))
-        return Heads(*(head.reshape(batch, ticks, -1) for head in heads))
+        heads = Heads(*(head.reshape(batch, ticks, -1) for head in heads))
+        return heads if self.blind is None else heard(heads, self.blind(inertial, at), *judged[1:3])
 
     def heads(self, x: Tensor, skeleton: Tensor, inertial: Tensor, shown: Tensor) -> Heads:
         """Encoded nodes (M, 33, C), signals (M, 33, 11), (M, 4, 8) and shown angles (M, 12) of M ticks -> heads (M, ...)."""
@@ -331,8 +315,17 @@ class Coach(nn.Module):
         return heads if self.refiner is None else self.refiner(skeleton, inertial, shown, heads)
 
 
+def heard(heads: Heads, felt: Said, skeleton: Tensor, inertial: Tensor) -> Heads:
+    """The heads of ticks with the signals (..., 33, 11) and (..., 4, 8); of those with bands but without a pose, what the bands'
+    own network says."""
+    alone = (1 - skeleton[..., 0, PRESENT:]) * inertial[..., PRESENT].amax(-1, keepdim=True)
+    seen = Said(heads.exercise, heads.stage, heads.phase)
+    exercise, stage, phase = (of_graph + alone * (of_bands - of_graph) for of_graph, of_bands in zip(seen, felt, strict=True))
+    return heads._replace(exercise=exercise, stage=stage, phase=phase)
+
+
 class CoachWindow(nn.Module):
-    """A window of ticks, re-run whole: skeleton (1, 64, 33, 11), inertial (1, 64, 4, 8) -> heads (1, ...) of the last."""
+    """A window of T ticks, re-run whole: skeleton (1, T, 33, 11), inertial (1, T, 4, 8) -> heads (1, ...) of the last."""
 
     def __init__(self, coach: Coach) -> None:
         super().__init__()
@@ -344,20 +337,20 @@ class CoachWindow(nn.Module):
 
 
 class CoachStep(nn.Module):
-    """One tick: skeleton (1, 33, 11), inertial (1, 4, 8), taps (2 L, 33, C) -> heads (1, ...), states (L, 33, C).
+    """One tick: skeleton (1, 33, 11), inertial (1, 4, 8), and of the past taps (2 L, 33, C), bands (2 L, 4, C), memory (2 L, C)
+    -> heads (1, ...) and what each layer has read now, (L, ...) in the order of the past.
 
-    Taps 2l and 2l+1 are the input of layer l as it was 2d and d ticks ago; states[l] is that input now.
+    Rows 2l and 2l+1 of a past are the input of layer l as it was 2d and d ticks ago.
     """
 
-    def __init__(self, coach: Coach) -> None:
+    def __init__(self, coach: Coach, blind: Blind) -> None:
         super().__init__()
-        self.coach = coach
+        self.coach, self.blind = coach, blind
 
-    def forward(self, skeleton: Tensor, inertial: Tensor, taps: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, skeleton: Tensor, inertial: Tensor, taps: Tensor, bands: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
         shown, at_nodes = self.coach.geometry(skeleton)
-        x = self.coach.fusion(skeleton, inertial, at_nodes)
-        states = []
-        for i, layer in enumerate(self.coach.encoder):
-            states.append(x)
-            x = layer.step(taps[2 * i : 2 * i + 1], taps[2 * i + 1 : 2 * i + 2], x)  # type: ignore[operator]
-        return (*self.coach.heads(x, skeleton, inertial, shown), torch.cat(states, 0))
+        x, encoded = stepped(self.coach.encoder, self.coach.fusion(skeleton, inertial, at_nodes), taps)
+        heads = self.coach.heads(x, skeleton, inertial, shown)
+        felt, banded = stepped(self.blind.encoder, self.blind.felt(inertial), bands)
+        action, remembered = stepped(self.blind.memory, self.blind.together(felt), memory)
+        return (*heard(heads, self.blind.say(action), skeleton, inertial), encoded, banded, remembered)

@@ -17,18 +17,21 @@ from torch import Tensor
 from device.messages import EXERCISES
 from device.runtime.features import FeatureConstants
 from device.skeleton import JOINT_NODES, N_JOINTS
+from export.blind import Blind, Said
 from export.checkpoint import Checkpoint
 from export.dataset import Batch, Labels, Sampler, Session, in_repetition, whole
 from export.model import Coach, Heads
 
 Network = torch.nn.Module
-"""Maps skeleton (B, T, 33, 11), inertial (B, T, 4, 8) and a slice of the ticks to Heads, as `Coach` does."""
+"""Maps skeleton (B, T, 33, 11), inertial (B, T, 4, 8) and a slice of the ticks to Heads, as `Coach` does, or as its loss asks."""
+Loss = Callable[[Network, Batch, slice], dict[str, Tensor]]
+"""Parts of the loss of a network over some ticks of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How the network is trained. `steps`: of the optimiser, over which the learning rate goes down to nothing; they take
-    some 11 minutes on two cores, and the same seed gives the same network however busy the machine is.
+    some 16 minutes on one core, and the same seed gives the same network however busy the machine is.
 
     `ticks`: length of a stretch. `every`: of its ticks, one in so many is judged, from `first` on; neighbours say the same.
     Every `judge_every` steps the network is judged on people it does not learn from; after `patience` times without a better
@@ -44,7 +47,7 @@ class Recipe:
     weight_decay: float = 1e-3
     judge_every: int = 500
     patience: int = 6
-    threads: int = 2
+    threads: int = 1
     seed: int = 1
 
 
@@ -95,6 +98,26 @@ def uncertainty_loss(log_sigma: Tensor, error: Tensor) -> Tensor:
     return (log_sigma + 0.5 * (error.detach() * torch.exp(-log_sigma)).square()).mean()
 
 
+def said_losses(said: Said, labels: Labels) -> dict[str, Tensor]:
+    """Parts of the loss over (B, T') ticks that are about what is done, not about how."""
+    at = said.exercise.device
+    exercise, stage, phase, clear = (
+        torch.from_numpy(np.ascontiguousarray(label)).to(at)
+        for label in (labels.exercise, labels.stage, labels.phase, labels.clear)
+    )
+    moving = torch.from_numpy(in_repetition(labels)).float().to(at)
+    turn = math.tau * phase
+    missed = (said.phase - torch.stack((turn.sin(), turn.cos()), -1)).square().sum(-1)
+    known = clear.flatten().float() / clear.sum().clamp_min(1)
+    named = F.cross_entropy(said.exercise.flatten(0, 1), exercise.flatten(), label_smoothing=0.02, reduction="none")
+    staged = F.cross_entropy(said.stage.flatten(0, 1), stage.flatten(), reduction="none")
+    return {
+        "exercise": (named * known).sum(),
+        "stage": 0.5 * (staged * known).sum(),
+        "phase": 0.7 * (missed * moving).sum() / moving.sum().clamp_min(1),
+    }
+
+
 def losses(heads: Heads, labels: Labels, seen: Tensor) -> dict[str, Tensor]:
     """Parts of the loss over (B, T') ticks; `seen` (B, T') is 1 where a pose is present.
 
@@ -102,26 +125,31 @@ def losses(heads: Heads, labels: Labels, seen: Tensor) -> dict[str, Tensor]:
     it. Half of the weight is spread evenly, for a joint that is never attended to would never be learned.
     """
     at = heads.angles.device
-    exercise, stage, phase, angles, deviation, clear = (torch.from_numpy(np.ascontiguousarray(label)).to(at) for label in labels)
-    moving = torch.from_numpy(in_repetition(labels)).float().to(at)
-    turn = math.tau * phase
-    missed = (heads.phase - torch.stack((turn.sin(), turn.cos()), -1)).square().sum(-1)
+    angles, deviation = (torch.from_numpy(np.ascontiguousarray(label)).to(at) for label in (labels.angles, labels.deviation))
     weight = heads.importance.detach()[..., list(JOINT_NODES)]
     weight = 0.5 * weight / weight.sum(-1, keepdim=True) + 0.5 / N_JOINTS
     weight = weight * emphasis(deviation)
     # Without a camera most joints can't be known: what the bands say of them counts, and spoils nothing else.
     trust = 0.2 + 0.8 * seen
     difference = heads.angles - angles
-    known = clear.flatten().float() / clear.sum().clamp_min(1)
-    said = F.cross_entropy(heads.exercise.flatten(0, 1), exercise.flatten(), label_smoothing=0.02, reduction="none")
-    staged = F.cross_entropy(heads.stage.flatten(0, 1), stage.flatten(), reduction="none")
     return {
-        "exercise": (said * known).sum(),
-        "stage": 0.5 * (staged * known).sum(),
-        "phase": 0.7 * (missed * moving).sum() / moving.sum().clamp_min(1),
+        **said_losses(Said(heads.exercise, heads.stage, heads.phase), labels),
         "angle": 25 * ((weight * difference.square()).sum(-1) * trust).mean(),
         "sigma": 0.1 * uncertainty_loss(heads.log_sigma, difference),
     }
+
+
+def coach_loss(coach: Network, batch: Batch, at: slice) -> dict[str, Tensor]:
+    """Parts of the loss of a network that gives Heads."""
+    where = next(coach.parameters()).device
+    skeleton, inertial = torch.from_numpy(batch.skeleton).to(where), torch.from_numpy(batch.inertial).to(where)
+    return losses(coach(skeleton, inertial, at), batch.labels.at((slice(None), at)), skeleton[:, at, 0, -1])
+
+
+def blind_loss(blind: Network, batch: Batch, at: slice) -> dict[str, Tensor]:
+    """Parts of the loss of a network that gives what is Said of bands alone."""
+    inertial = torch.from_numpy(batch.inertial).to(next(blind.parameters()).device)
+    return said_losses(blind(inertial, at), batch.labels.at((slice(None), at)))
 
 
 def train(
@@ -132,13 +160,16 @@ def train(
     *,
     judge: Callable[[Network], float] | None = None,
     checkpoint: Checkpoint | None = None,
+    loss: Loss = coach_loss,
 ) -> None:
     """Train in place, on a GPU where there is one; afterwards the network is on the CPU again.
 
+    `loss`: the parts of what is made less.
     `judge`: how bad a network is, on people that it does not learn from; it decides what is kept and when to stop early.
     `checkpoint`: where the state is saved whenever the network was judged, and taken up from; the last one stays until its owner
     clears it. Raises TrainingError where that is impossible.
     """
+    threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     coach.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -156,7 +187,7 @@ def train(
             group["lr"] = rate
         at = slice(recipe.first + int(rng.integers(recipe.every)), None, recipe.every)
         batch = sampler.batch(recipe.batch)
-        parts = losses(*_judged(coach, batch, at))
+        parts = loss(coach, batch, at)
         total = torch.stack(list(parts.values())).sum()
         optimiser.zero_grad()
         torch.autograd.backward(total)
@@ -177,6 +208,7 @@ def train(
             checkpoint.save(run.state())
     coach.load_state_dict(run.best or average.module.state_dict())
     coach.to("cpu").eval()
+    torch.set_num_threads(threads)
 
 
 class _Run:
@@ -231,36 +263,38 @@ def _moving_average(average: Tensor, current: Tensor, steps: Tensor | int) -> Te
     return average + (current - average) * max(0.002, 10 / (10 + float(steps)))
 
 
-def badness(coach: Network, sessions: Sequence[Session], constants: FeatureConstants, *, every: int = 6) -> float:
+def badness(
+    network: Network, sessions: Sequence[Session], constants: FeatureConstants, *, every: int = 6, loss: Loss = coach_loss
+) -> float:
     """The loss on whole sessions, one tick in `every`."""
     total = 0.0
     with torch.no_grad():
         for session in sessions:
-            parts = losses(*_judged(coach, whole(session, constants), slice(0, None, every)))
+            parts = loss(network, whole(session, constants), slice(0, None, every))
             total += float(torch.stack(list(parts.values())).sum())
     return total / len(sessions)
-
-
-def _judged(coach: Network, batch: Batch, at: slice) -> tuple[Heads, Labels, Tensor]:
-    where = next(coach.parameters()).device
-    skeleton, inertial = torch.from_numpy(batch.skeleton).to(where), torch.from_numpy(batch.inertial).to(where)
-    heads = coach(skeleton, inertial, at)
-    seen = skeleton[:, at, 0, -1]
-    return heads, batch.labels.at((slice(None), at)), seen
 
 
 @torch.no_grad()
 def standardise(coach: Coach, sampler: Sampler, batches: int = 20) -> None:
     """Set the scales of the fused features, so that each has a root mean square of about one where it is there."""
     drawn = [sampler.batch(8) for _ in range(batches)]
-    for scale, flat in (
-        (coach.fusion.skeleton_scale, np.concatenate([b.skeleton.reshape(-1, b.skeleton.shape[-1]) for b in drawn])),
-        (coach.fusion.inertial_scale, np.concatenate([b.inertial.reshape(-1, b.inertial.shape[-1]) for b in drawn])),
-    ):
-        there = flat[flat[:, -1] > 0]
-        size = np.sqrt((there**2).mean(0))
-        size[-1] = 1.0
-        scale.copy_(torch.from_numpy(np.clip(1 / np.maximum(size, 1e-3), 0.2, 20).astype(np.float32)))
+    _fit_scale(coach.fusion.skeleton_scale, [batch.skeleton for batch in drawn])
+    _fit_scale(coach.fusion.inertial_scale, [batch.inertial for batch in drawn])
+
+
+@torch.no_grad()
+def standardise_blind(blind: Blind, sampler: Sampler, batches: int = 20) -> None:
+    """The same for the network of the bands."""
+    _fit_scale(blind.scale, [sampler.batch(8).inertial for _ in range(batches)])
+
+
+def _fit_scale(scale: Tensor, drawn: Sequence[NDArray[np.float32]]) -> None:
+    flat = np.concatenate([features.reshape(-1, features.shape[-1]) for features in drawn])
+    there = flat[flat[:, -1] > 0]
+    size = np.sqrt((there**2).mean(0))
+    size[-1] = 1.0
+    scale.copy_(torch.from_numpy(np.clip(1 / np.maximum(size, 1e-3), 0.2, 20).astype(np.float32)))
 
 
 @torch.no_grad()

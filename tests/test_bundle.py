@@ -71,7 +71,7 @@ def test_a_folder_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(folder: Path) -> None:
     change(folder, format=1)
-    with pytest.raises(BundleError, match="format 1, and this Spotter reads format 3"):
+    with pytest.raises(BundleError, match="format 1, and this Spotter reads format 4"):
         load_bundle(folder)
 
 
@@ -80,11 +80,14 @@ def test_another_format_is_refused(folder: Path) -> None:
     [
         ({"colour": "red"}, "colour are missing or unknown"),
         ({"seed": None}, "seed are missing or unknown"),
-        ({"channels": "40"}, "channels must be int, not str"),
-        ({"channels": True}, "channels must be int, not bool"),
-        ({"channels": 10**9}, "1 to 1024"),
-        ({"dilations": []}, "1 to 1024"),
-        ({"dilations": [1, 2.5]}, "1 to 1024"),
+        ({"seed": "1"}, "seed must be int, not str"),
+        ({"seed": True}, "seed must be int, not bool"),
+        ({"past": []}, "past must be dict, not list"),
+        ({"past": {"taps": [1, 2]}}, r"past\.taps must have dilations and a shape"),
+        ({"past": {"taps": {"dilations": [1, 2]}}}, r"past\.taps must have dilations and a shape"),
+        ({"past": {"taps": {"dilations": [1], "shape": [33, 10**9]}}}, "1 to 1024"),
+        ({"past": {"taps": {"dilations": [], "shape": [33, 40]}}}, "1 to 1024"),
+        ({"past": {"taps": {"dilations": [1, 2.5], "shape": [33, 40]}}}, "1 to 1024"),
         ({"classes": ["squat", "lunge"]}, "the last one none"),
         ({"classes": ["squat", 3, "none"]}, "the last one none"),
         ({"joints": ["left_elbow"]}, "another skeleton"),

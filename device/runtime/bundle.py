@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from device.errors import BundleError
 from device.messages import EXERCISES
@@ -22,7 +22,7 @@ from device.skeleton import JOINTS, LANDMARKS
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Version of the bundle's format; another one is refused."""
 MANIFEST = "manifest.json"
 STEP = "step_int8.tflite"
@@ -35,8 +35,7 @@ _KEYS: dict[str, type] = {
     "landmarks": list,
     "joints": list,
     "features": dict,
-    "channels": int,
-    "dilations": list,
+    "past": dict,
     "files": dict,
     "responses": dict,
     "data": dict,
@@ -45,17 +44,24 @@ _KEYS: dict[str, type] = {
 }
 
 
+class Past(NamedTuple):
+    """What a step is given of its past under one name: what its layers with these `dilations` read 2d and d ticks ago, each time
+    of this `shape`."""
+
+    dilations: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A checked bundle. `manifest` is its whole manifest; `channels` and `dilations` size the encoder's rings. `responses`: how
-    the model shows errors, by class and error."""
+    """A checked bundle. `manifest` is its whole manifest; `past`: what the step is given of its past, by the input's name.
+    `responses`: how the model shows errors, by class and error."""
 
     folder: Path
     version: str
     classes: tuple[str, ...]
     constants: FeatureConstants
-    channels: int
-    dilations: tuple[int, ...]
+    past: Mapping[str, Past]
     responses: Mapping[str, Mapping[str, Response]]
     manifest: Mapping[str, Any]
 
@@ -88,8 +94,7 @@ def load_bundle(folder: Path | str | None = None) -> Bundle:
         version=manifest["version"],
         classes=tuple(manifest["classes"]),
         constants=FeatureConstants.from_dict(manifest["features"]),
-        channels=manifest["channels"],
-        dilations=tuple(manifest["dilations"]),
+        past={name: Past(tuple(of["dilations"]), tuple(of["shape"])) for name, of in manifest["past"].items()},
         responses=_responses(where / MANIFEST, manifest["responses"]),
         manifest=manifest,
     )
@@ -115,15 +120,14 @@ def write_manifest(
     *,
     version: str,
     constants: FeatureConstants,
-    channels: int,
-    dilations: tuple[int, ...],
+    past: Mapping[str, Past],
     responses: Mapping[str, Mapping[str, Response]],
     data: Mapping[str, Any],
     scores: Mapping[str, float],
     seed: int,
 ) -> None:
-    """Describe the step that lies in `folder`. `responses`: how it shows errors, by class and error; `data`: what the model was
-    trained on; `scores`: what it reached."""
+    """Describe the step that lies in `folder`. `past`: what it is given of its past; `responses`: how it shows errors, by class
+    and error; `data`: what the model was trained on; `scores`: what it reached."""
     manifest = {
         "format": FORMAT,
         "version": version,
@@ -131,8 +135,7 @@ def write_manifest(
         "landmarks": list(LANDMARKS),
         "joints": [joint.name for joint in JOINTS],
         "features": constants.to_dict(),
-        "channels": channels,
-        "dilations": list(dilations),
+        "past": {name: {"dilations": list(of.dilations), "shape": list(of.shape)} for name, of in past.items()},
         "files": {STEP: sha256(folder / STEP)},
         "responses": {
             name: {error: [round(value, 4) for value in response] for error, response in of_class.items()}
@@ -185,9 +188,15 @@ def _check_meaning(path: Path, manifest: dict[str, Any]) -> None:
         or len(set(classes)) < len(classes)
     ):
         raise BundleError(f"{path}: classes must be different names, the last one none, not {classes!r}. {_INSTALL}")
-    sizes = [manifest["channels"], *manifest["dilations"]]
-    if not manifest["dilations"] or not all(type(n) is int and 1 <= n <= 1024 for n in sizes):
-        raise BundleError(f"{path}: channels and dilations must be whole numbers of 1 to 1024. {_INSTALL}")
+    for name, of in manifest["past"].items():
+        if not isinstance(of, dict) or set(of) != set(Past._fields) or not all(map(_are_sizes, of.values())):
+            raise BundleError(
+                f"{path}: past.{name} must have dilations and a shape, lists of whole numbers of 1 to 1024. {_INSTALL}"
+            )
+
+
+def _are_sizes(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(type(n) is int and 1 <= n <= 1024 for n in given)
 
 
 def _responses(path: Path, given: dict[str, Any]) -> dict[str, dict[str, Response]]:

@@ -13,16 +13,22 @@ from numpy.typing import NDArray
 
 from device.errors import BundleError
 from device.messages import Array, Estimate
-from device.runtime.bundle import Bundle
+from device.runtime.bundle import Bundle, Past
 from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.runtime.pose import _without_chatter
 from device.skeleton import N_NODES
 
-INPUTS = ("skeleton", "inertial", "taps")
-"""Tensors that a step takes: (1, 33, 11), (1, 4, 8), (2 L, 33, C)."""
-OUTPUTS = ("exercise", "stage", "phase", "angles", "log_sigma", "importance", "states")
-"""Tensors that a step gives: logits (1, 6) and (1, 4), sin and cos (1, 2), rad (1, 12), log rad (1, 12), (1, 33), (L, 33, C)."""
+PASTS = ("taps", "bands", "memory")
+"""Tensors that a step takes of its past: of the encoder, (2 L, 33, C), and of the network of the bands, (2 L, 4, C), (2 L, C)."""
+INPUTS = ("skeleton", "inertial", *PASTS)
+"""Tensors that a step takes, the first two of this tick: (1, 33, 11), (1, 4, 8)."""
+HEADS = ("exercise", "stage", "phase", "angles", "log_sigma", "importance")
+"""Tensors that a step tells: logits (1, 6) and (1, 4), sin and cos (1, 2), rad (1, 12), log rad (1, 12), (1, 33)."""
+READ = tuple(f"{name}_read" for name in PASTS)
+"""Tensors that a step gives to be its past later: what each layer has read now, half as many as it takes."""
+OUTPUTS = (*HEADS, *READ)
+"""All tensors that a step gives."""
 RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite_runtime": "tflite_runtime.interpreter"}
 """TFLite runtimes in order of preference, and the module that holds their interpreter."""
 
@@ -58,26 +64,23 @@ class Network:
 class StepModel:
     """The bundle's step on one of the TFLite runtimes.
 
-    Layer l of the encoder sees its own input now and d and 2d ticks ago: a ring of 2d entries for each layer holds
-    them, so that a tick costs the same however long the past is. An empty ring is zero, as in training.
+    A layer over time sees its own input now and d and 2d ticks ago: a ring for each layer holds them, so that a tick costs the
+    same however long the past is.
     """
 
     def __init__(self, bundle: Bundle, runtime: str = "auto", file: Path | None = None) -> None:
         """`file`: another form of the same step than the bundle's own, to compare with."""
         file = file or bundle.step
         self.bundle = bundle
-        self._dilations = bundle.dilations
         self._network = Network(str(file), runtime)
-        layers, channels = len(self._dilations), bundle.channels
-        expected = {"skeleton": (1, N_NODES, 11), "inertial": (1, 4, 8), "taps": (2 * layers, N_NODES, channels)}
+        self._rings = {name: _Rings(past) for name, past in bundle.past.items()}
+        past = {name: rings.taps.shape for name, rings in self._rings.items()}
+        expected = {"skeleton": (1, N_NODES, 11), "inertial": (1, 4, 8), **past}
         if self._network.shapes != expected:
             raise BundleError(
                 f"{file}: takes {self._network.shapes}, not {expected}. Install the bundle that belongs "
                 "to this version of Spotter."
             )
-        self._rings = [np.zeros((2 * d, N_NODES, channels), np.float32) for d in self._dilations]
-        self._taps = np.zeros((2 * layers, N_NODES, channels), np.float32)
-        self._tick = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -96,9 +99,8 @@ class StepModel:
 
     def reset(self) -> None:
         """Forget the past."""
-        for ring in self._rings:
-            ring[:] = 0
-        self._tick = 0
+        for rings in self._rings.values():
+            rings.clear()
 
     def step(self, skeleton: Array, inertial: Array, t_ns: int, seq: int) -> Estimate:
         """The estimate of the next tick. `skeleton`: (33, 11), `inertial`: (4, 8), as `features.FeatureExtractor` gives."""
@@ -117,15 +119,36 @@ class StepModel:
 
     def step_raw(self, skeleton: Array, inertial: Array) -> dict[str, Array]:
         """The network's own outputs of the next tick, by the names of `OUTPUTS`."""
-        taps, tick = self._taps, self._tick
-        for layer, (ring, d) in enumerate(zip(self._rings, self._dilations, strict=True)):
-            taps[2 * layer] = ring[tick % (2 * d)]
-            taps[2 * layer + 1] = ring[(tick + d) % (2 * d)]
-        raw = self._network.run(skeleton=skeleton[None], inertial=inertial[None], taps=taps)
-        for ring, state, d in zip(self._rings, raw["states"], self._dilations, strict=True):
-            ring[tick % (2 * d)] = state
-        self._tick = tick + 1
+        past = {name: rings.taps for name, rings in self._rings.items()}
+        raw = self._network.run(skeleton=skeleton[None], inertial=inertial[None], **past)
+        for name, rings in self._rings.items():
+            rings.push(raw[f"{name}_read"])
         return raw
+
+
+class _Rings:
+    """What layers over time read in their last 2d ticks. An empty ring is zero, as in training."""
+
+    def __init__(self, past: Past) -> None:
+        self._dilations = past.dilations
+        self._rings = [np.zeros((2 * d, *past.shape), np.float32) for d in past.dilations]
+        self._tick = 0
+        self.taps = np.zeros((2 * len(past.dilations), *past.shape), np.float32)
+        """What each layer read 2d and d ticks before the next one."""
+
+    def push(self, read: Array) -> None:
+        """Take in what each layer has read in this tick."""
+        for layer, (ring, now, d) in enumerate(zip(self._rings, read, self._dilations, strict=True)):
+            ring[self._tick % (2 * d)] = now
+            self.taps[2 * layer] = ring[(self._tick + 1) % (2 * d)]
+            self.taps[2 * layer + 1] = ring[(self._tick + 1 + d) % (2 * d)]
+        self._tick += 1
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for held in (*self._rings, self.taps):
+            held[:] = 0
+        self._tick = 0
 
 
 def softmax(logits: Array) -> Array:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from device.runtime.features import INERTIAL_CHANNELS
 from device.skeleton import N_BANDS, N_JOINTS
-from export.model import EVERY_TICK, Heads
+from export.model import Heads
+from export.temporal import EVERY_TICK
 from export.zoo.parts import PlainHeads, Scales
 
 CHANNELS, KERNEL = 48, 5

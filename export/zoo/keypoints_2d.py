@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from device.runtime.features import SKELETON_CHANNELS
-from export.model import EVERY_TICK, Coach, Heads
+from export.model import Coach, Heads
+from export.temporal import EVERY_TICK
 from export.zoo.tcn_only import NoReasoner
 
 DEPTH_CHANNELS = (2, 5, 8)

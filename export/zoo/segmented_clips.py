@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from device.runtime.features import SKELETON_CHANNELS
 from device.skeleton import N_NODES
-from export.model import EVERY_TICK, Geometry, Heads
+from export.model import Geometry, Heads
+from export.temporal import EVERY_TICK
 from export.zoo.parts import PlainHeads, Scales
 
 CLIP = 64

@@ -14,7 +14,8 @@ from device.runtime.evidence import Response
 from device.runtime.features import FeatureConstants
 from device.runtime.model import MAX_LOG_SIGMA, softmax
 from device.skeleton import N_NODES
-from export.model import Coach, Heads, TemporalLayer
+from export.model import Coach, Heads
+from export.temporal import TemporalLayer
 from export.zoo.tcn_lstm import NodeMemory, State
 
 Responses = Mapping[str, Mapping[str, Response]]

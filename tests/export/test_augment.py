@@ -8,7 +8,7 @@ from device.sim.bands import perfect_sensors, true_imu
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, joint_angles
 from export import augment
-from export.augment import ARMS, LEGS, MIRRORED_BANDS, _other_limbs, augmented, mirrored, spoiled
+from export.augment import ARMS, LEGS, MIRRORED_BANDS, _other_limbs, _sway, _turn_straps, augmented, mirrored, spoiled
 
 TIMES = np.arange(5_000_000_000, 20_000_000_000, 10_000_000, dtype=np.int64)
 
@@ -79,6 +79,53 @@ def test_every_mix_of_modalities_is_met_and_the_truth_stays() -> None:
     assert worn == set(range(N_BANDS + 1))
     assert 5 < blind < 60
     assert untouched > 30
+
+
+def resting_ankle(seconds: float = 8.0) -> Aligned:
+    """Wrists swing to and fro, ankles rest with their x axes level."""
+    signals = stretch(round(30 * seconds))
+    signals.imu[:] = 0
+    signals.imu[:, :, 1] = -9.81
+    signals.imu[:, :2, 2] = 4 * np.sin(2 * np.pi * 0.5 * np.arange(len(signals.imu)) / 30)[:, None]
+    return signals
+
+
+def test_straps_lean_as_limbs_taper_and_sit_askew_and_nothing_gets_lost_by_that() -> None:
+    leaning = []
+    for seed in range(400):
+        signals = resting_ankle()
+        before = signals.imu.copy()
+        _turn_straps(np.random.default_rng(seed), signals)
+        for part in (slice(0, 3), slice(3, 6)):
+            sizes = [np.linalg.norm(imu[..., part], axis=-1) for imu in (signals.imu, before)]
+            np.testing.assert_allclose(*sizes, atol=1e-4)
+        leaning.append(np.degrees(np.arcsin(signals.imu[0, 2:, 0] / 9.81)))
+    left, right = np.transpose(leaning)
+    lean_deg = augment.MOST_TAPER / 2 * augment.TAPER_DEG[2][2]
+    assert np.mean(left) == pytest.approx(lean_deg, abs=1)
+    assert np.mean(right) == pytest.approx(-lean_deg, abs=1)
+    assert np.std(left) == pytest.approx(np.hypot(augment.TILT_SPREAD_DEG, 2 * lean_deg / np.sqrt(12)), rel=0.15)
+
+
+def test_tapering_limbs_mirror_each_other() -> None:
+    taper = np.radians(augment.TAPER_DEG)
+    # A turn is an axial vector: in a mirror its x and z turn about, as those of a rate.
+    np.testing.assert_allclose(taper[MIRRORED_BANDS] * augment.MIRRORED_IMU[3:], taper)
+
+
+def test_limbs_that_rest_give_way_as_others_swing_and_their_bands_turn_as_their_rates_say() -> None:
+    leaning, drifting = [], []
+    for seed in range(40):
+        signals = resting_ankle()
+        _sway(np.random.default_rng(seed), signals)
+        np.testing.assert_allclose(np.linalg.norm(signals.imu[:, 2, :3], axis=-1), 9.81, atol=1e-3)
+        up = signals.imu[:, 2, :3].astype(np.float64) / 9.81
+        leaning.append(np.ptp(np.degrees(np.arcsin(up[:, 0]))))
+        # Gravity in the band's frame moves against the band: d(up)/dt = -rate x up.
+        turned = -np.cross(signals.imu[:, 2, 3:], up) / 30
+        drifting.append(np.abs(np.gradient(up, axis=0) - turned).max())
+    assert 4 < np.median(leaning) < 20
+    assert np.max(drifting) < 0.01
 
 
 @pytest.mark.parametrize("arms", [True, False])

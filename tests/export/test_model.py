@@ -4,9 +4,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from device.skeleton import BAND_NODES, joint_angles  # noqa: E402
+from export.blind import Blind, BlindShape  # noqa: E402
 from export.model import Coach, CoachStep, CoachWindow, Shape  # noqa: E402
 
-SMALL = Shape(channels=8, heads=2, action=8, posture=8)
+SMALL, BLIND = Shape(channels=8, heads=2, action=8, posture=8), BlindShape(channels=8, action=12, memory=(20, 30))
 
 
 @pytest.fixture
@@ -25,18 +26,20 @@ def signals(ticks: int) -> tuple[torch.Tensor, torch.Tensor]:
 @torch.no_grad()
 def test_the_step_says_what_the_window_says_from_the_first_tick_on(coach: Coach) -> None:
     skeleton, inertial = signals(80)
+    skeleton[:, 30:60, :, -1] = 0
+    coach.blind = Blind(BLIND).eval()
     whole = coach(skeleton, inertial)
-    step = CoachStep(coach)
-    past = [torch.zeros(80, 33, SMALL.channels) for _ in SMALL.dilations]
+    step = CoachStep(coach, coach.blind)
+    pasts = [(SMALL.dilations, (33, 8)), (BLIND.dilations, (4, 8)), (BLIND.memory, (12,))]
+    read = [torch.zeros(80, len(dilations), *shape) for dilations, shape in pasts]
     for t in range(80):
         taps = [
-            ring[t - d] if t >= d else torch.zeros(33, SMALL.channels)
-            for ring, dilation in zip(past, SMALL.dilations, strict=True)
-            for d in (2 * dilation, dilation)
+            torch.stack([of[t - ago, i] if t >= ago else torch.zeros(shape) for i, d in enumerate(ds) for ago in (2 * d, d)])
+            for of, (ds, shape) in zip(read, pasts, strict=True)
         ]
-        *heads, states = step(skeleton[:, t], inertial[:, t], torch.stack(taps))
-        for ring, state in zip(past, states, strict=True):
-            ring[t] = state
+        *heads, nodes, bands, memory = step(skeleton[:, t], inertial[:, t], *taps)
+        for of, now in zip(read, (nodes, bands, memory), strict=True):
+            of[t] = now.reshape(of[t].shape)
         for head, expected in zip(heads, whole, strict=True):
             torch.testing.assert_close(head, expected[:, t], atol=1e-5, rtol=1e-5)
 

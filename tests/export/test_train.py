@@ -10,13 +10,14 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 from device.config import SignalsConfig  # noqa: E402
 from device.errors import TrainingError  # noqa: E402
 from device.messages import EXERCISES, NS_PER_S  # noqa: E402
+from device.runtime.align import Aligned  # noqa: E402
 from device.runtime.features import FeatureConstants  # noqa: E402
 from device.sim.script import plan_session  # noqa: E402
 from device.sim.trainee import VirtualTrainee  # noqa: E402
 from device.skeleton import JOINT  # noqa: E402
 from export import augment  # noqa: E402
 from export.checkpoint import CURVES, STATE, Checkpoint  # noqa: E402
-from export.dataset import Sampler, Session, _labels, emulated, whole  # noqa: E402
+from export.dataset import Sampler, Session, _labels, _Pool, emulated, whole  # noqa: E402
 from export.landmark_noise import LandmarkNoise, Observed, fit_landmark_noise  # noqa: E402
 from export.model import Coach, Heads, Shape  # noqa: E402
 from export.train import Recipe, badness, evaluate, losses, standardise, train  # noqa: E402
@@ -71,6 +72,27 @@ def test_every_exercise_is_met_equally_often(sampler: Sampler, monkeypatch: pyte
     last = np.concatenate([sampler.batch(60).labels.exercise[:, -1] for _ in range(10)])
     shares = np.bincount(last, minlength=len(EXERCISES)) / len(last)
     assert np.abs(shares - 1 / len(EXERCISES)).max() < 0.06
+
+
+def test_sets_are_met_equally_often_however_long_they_take(sessions: list[Session]) -> None:
+    def session(spans: list[tuple[str, int]]) -> Session:
+        exercise = np.concatenate([np.full(ticks, EXERCISES.index(name)) for name, ticks in spans])
+        some = slice(0, len(exercise))
+        return Session(
+            Aligned(*(signal[some] for signal in sessions[0].signals)), sessions[0].labels.at(some)._replace(exercise=exercise)
+        )
+
+    quick, slow = session([("none", 90), ("squat", 320), ("none", 90)]), session([("none", 90), ("squat", 900)])
+    brief = session([("none", 90), ("squat", 150), ("none", 90)])
+    pool = _Pool([quick, slow, brief], 80, 300)
+    rng = np.random.default_rng(0)
+    drawn = [pool.draw(rng) for _ in range(3000)]
+    squats = [found for found, end in drawn if found.labels.exercise[end - 1] == EXERCISES.index("squat")]
+    shares = [np.mean([found is one for found in squats]) for one in (quick, slow, brief)]
+    assert len(squats) / len(drawn) == pytest.approx(0.5, abs=0.04)
+    np.testing.assert_allclose(shares, [0.4, 0.4, 0.2], atol=0.04)
+    assert min(end for _, end in drawn) > 80
+    assert all(end <= len(found) for found, end in drawn)
 
 
 def test_losses_fall_and_the_attention_gets_no_gradient_from_the_angles(sampler: Sampler) -> None:
