@@ -7,7 +7,7 @@ DESTDIR ?=
 PIP ?= yes
 ARGS ?=
 SET ?= virtual_trainee
-SEEDS ?= 571 572 573 574 575 576 577 578 579 580
+SEEDS ?= 581 582 583 584 585 586 587 588 589 590
 RUN_SETUP := .venv/run.stamp
 TEST_SETUP := .venv/test.stamp
 FIRMWARE_SETUP := .venv/firmware.stamp
@@ -22,7 +22,7 @@ help:
 	@echo "make test     linters, types, import rules and tests"
 	@echo "make fuzz     a million damaged inputs through the parsers of the bands' protocol"
 	@echo "make references  accept what the coach makes of the recordings in tests/data/replay, and show what changed"
-	@echo "make model    rebuild the shipped model bundle from the virtual trainee (some 40 minutes on two cores)"
+	@echo "make model    rebuild the shipped model bundle from the virtual trainee (some 50 minutes on two cores)"
 	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
 	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 8 minutes)"
 	@echo "make picture  draw docs/demo.png anew"

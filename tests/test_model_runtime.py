@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from device.errors import BundleError
-from device.messages import NS_PER_S, Array, Stage
+from device.messages import NS_PER_S, Array, Estimate, Stage
 from device.runtime import parity
 from device.runtime.bundle import Bundle, load_bundle
 from device.runtime.features import FeatureConstants, node_features
@@ -36,12 +36,13 @@ def features() -> tuple[Array, Array]:
     return node_features(FeatureConstants(), world, np.ones((TICKS, 33)), seen, true_imu(trainee, times_ns, 3), there)
 
 
+def estimates(model: StepModel, features: tuple[Array, Array]) -> list[Estimate]:
+    return [model.step(nodes, bands, t, t) for t, (nodes, bands) in enumerate(zip(*features, strict=True))]
+
+
 def outputs(model: StepModel, features: tuple[Array, Array]) -> Array:
-    rows = []
-    for t, (nodes, bands) in enumerate(zip(*features, strict=True)):
-        e = model.step(nodes, bands, t, t)
-        rows.append(np.concatenate([e.exercise, e.stage, e.angles, e.angle_sigma, e.importance]))
-    return np.stack(rows)
+    found = estimates(model, features)
+    return np.stack([np.concatenate([e.exercise, e.stage, e.angles, e.angle_sigma, e.importance]) for e in found])
 
 
 def test_an_estimate_is_made_of_probabilities_and_finite_angles(bundle: Bundle, features: tuple[Array, Array]) -> None:
@@ -76,6 +77,22 @@ def test_absent_modalities_give_finite_estimates(bundle: Bundle) -> None:
         estimate = model.step(*nothing, t, t)
     assert np.isfinite(estimate.angles).all()
     assert np.isfinite(estimate.angle_sigma).all()
+
+
+@pytest.mark.parametrize("name", ["push_up", "squat", "lunge", "jumping_jack", "bicep_curl"])
+def test_a_wrist_and_an_ankle_tell_what_is_done_where_nobody_is_seen(bundle: Bundle, name: str) -> None:
+    trainee = VirtualTrainee(4, plan_session(4, sets=[name]), deaf=True)
+    times_ns = np.arange(0, trainee.duration_ns, NS_PER_S // 30)
+    ticks = len(times_ns)
+    worn = np.zeros((ticks, 4), np.bool_)
+    worn[:, [1, 3]] = True
+    unseen = np.zeros((ticks, 33, 3)), np.zeros((ticks, 33)), np.zeros(ticks, np.bool_)
+    features = node_features(FeatureConstants(), *unseen, true_imu(trainee, times_ns, 4), worn)
+    said = np.array([bundle.classes[e.exercise.argmax()] for e in estimates(StepModel(bundle), features)])
+    done = trainee.sets[0]
+    inside = (times_ns > done.start_ns + NS_PER_S) & (times_ns < done.end_ns)
+    assert (said[inside] == name).mean() > 0.8
+    assert (said[times_ns < done.start_ns - 3 * NS_PER_S] == "none").mean() > 0.7
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite_runtime"])
