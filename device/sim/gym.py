@@ -7,7 +7,19 @@ from __future__ import annotations
 import numpy as np
 
 from device.sim.motion import at_rest
-from device.sim.strange import HALF_S, SIDES, TIMES, Changes, Step, Strange, draw_strange, hips_at, sided, there_and_back
+from device.sim.strange import (
+    HALF_S,
+    SIDES,
+    TIMES,
+    Changes,
+    Step,
+    Strange,
+    draw_strange,
+    hips_at,
+    of_families,
+    sided,
+    there_and_back,
+)
 
 PULLED_S = 0.6
 """Shortest time in which anybody is pulled up."""
@@ -27,12 +39,7 @@ UPPER_ARM = 0.345
 
 def draw_gym(rng: np.random.Generator) -> Strange:
     """One of those, or of all that are like none of ours."""
-    drawn = rng.random()
-    for share, family in _FAMILIES:
-        drawn -= share
-        if drawn < 0:
-            return family(rng)
-    return draw_strange(rng)
+    return of_families(rng, _FAMILIES, draw_strange)
 
 
 def _jogging(rng: np.random.Generator) -> Strange:

@@ -5,6 +5,7 @@ What people do in gyms has no end, and a coach that has met a dozen other exerci
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,14 +35,23 @@ class Strange:
     prone: bool = False
 
 
+Family = Callable[[np.random.Generator], Strange]
+"""Draws one of its kind."""
+
+
 def draw_strange(rng: np.random.Generator) -> Strange:
     """One of all that are like none of ours."""
+    return of_families(rng, _FAMILIES, _standing)
+
+
+def of_families(rng: np.random.Generator, families: Sequence[tuple[float, Family]], otherwise: Family) -> Strange:
+    """One of a family, which are met with their shares; of `otherwise` for what is left."""
     drawn = rng.random()
-    for share, family in _FAMILIES:
+    for share, family in families:
         drawn -= share
         if drawn < 0:
             return family(rng)
-    return _standing(rng)
+    return otherwise(rng)
 
 
 def _standing(rng: np.random.Generator) -> Strange:
