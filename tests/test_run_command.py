@@ -59,7 +59,7 @@ def core(config, start_ns, **_):
     return Core(config, ScriptedModel([*rest(0.5), *squats]), CATALOGUE, start_ns, prompts=PROMPTS)
 
 live.build_core = core
-bundle.last_good_bundle = lambda folder: Bundle(Path(), "test", (), None, 0, (), {}, {})
+bundle.last_good_bundle = lambda folder: Bundle(Path(), "test", (), None, {}, {}, {})
 live.make_eye = lambda *_, **__: Eye()
 live.sha256 = lambda path: "0" * 64
 sys.exit(main(sys.argv[1:]))

@@ -85,8 +85,10 @@ def test_proposed_repetitions_are_written_checked_and_drawn(tmp_path: Path, caps
     assert main([str(tmp_path / "monday"), "--out", str(file)]) == 0
     labels = read_labels(file)
     inside = [r for r in done if r.end_ns < 17.5 * NS_PER_S]
-    assert len(labels) == pytest.approx(len(inside), abs=1)
-    assert {label.exercise for label in labels} == {"squat"}
+    squats = [label for label in labels if label.exercise == "squat"]
+    assert len(squats) == pytest.approx(len(inside), abs=1)
+    # What else moves may be proposed, too: a person looks at all of it.
+    assert len(labels) - len(squats) <= 1
     assert file.with_suffix(".png").stat().st_size > 10_000
     # A second proposal would overwrite what was corrected.
     assert main([str(tmp_path / "monday"), "--out", str(file)]) == 1
