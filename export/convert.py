@@ -26,7 +26,7 @@ from torch import nn
 
 from device.runtime.bundle import Past
 from device.runtime.features import INERTIAL_CHANNELS, SKELETON_CHANNELS
-from device.runtime.model import HEADS, INPUTS, OUTPUTS
+from device.runtime.model import HEADS, INPUTS, OUTPUTS, PASTS
 from device.skeleton import N_BANDS, N_NODES
 from export.blind import Blind
 from export.model import Coach, CoachStep, CoachWindow
@@ -88,11 +88,9 @@ def convert(coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.fl
 def pasts(coach: Coach) -> dict[str, Past]:
     """What the step of `coach` is given of its past, by the input's name."""
     shape, blind = coach.shape, _blind(coach).shape
-    return {
-        "taps": Past(shape.dilations, (N_NODES, shape.channels)),
-        "bands": Past(blind.dilations, (N_BANDS, blind.channels)),
-        "memory": Past(blind.memory, (blind.action,)),
-    }
+    encoder = Past(shape.dilations, (N_NODES, shape.channels))
+    bands, memory = Past(blind.dilations, (N_BANDS, blind.channels)), Past(blind.memory, (blind.action,))
+    return dict(zip(PASTS, (encoder, bands, memory), strict=True))
 
 
 def _blind(coach: Coach) -> Blind:

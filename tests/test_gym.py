@@ -2,18 +2,12 @@
 
 import numpy as np
 import pytest
+from strange_bodies import assert_a_body_can_do_it_and_it_is_none, track
 
-from device.messages import NS_PER_S
 from device.sim.gym import _hanging, _jogging, _jumping, _lifting, _sitting_up, _walking, draw_gym
-from device.sim.script import RestBlock, SessionPlan, plan_others
+from device.sim.script import plan_others
 from device.sim.strange import Strange
-from device.sim.trainee import TruthTrack, VirtualTrainee
 from device.skeleton import NODE
-
-
-def track(strange: Strange) -> TruthTrack:
-    one = VirtualTrainee(5, SessionPlan(0.0, (RestBlock(1.0, (strange,)),)), deaf=True)
-    return one.track(np.arange(0, one.duration_ns, NS_PER_S // 50))
 
 
 def cycles_of(strange: Strange) -> np.ndarray:
@@ -28,11 +22,7 @@ def some(family, count: int = 12) -> list[Strange]:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_body_can_do_it_and_it_is_none(seed: int) -> None:
-    seen = track(draw_gym(np.random.default_rng(seed)))
-    assert not seen.in_set.any()
-    assert np.isfinite(seen.landmarks).all()
-    assert np.linalg.norm(np.diff(seen.landmarks, axis=0), axis=-1).max() * 50 < 15
-    assert seen.landmarks[..., 2].min() > -0.35
+    assert_a_body_can_do_it_and_it_is_none(draw_gym(np.random.default_rng(seed)), fastest=15)
 
 
 def test_each_is_another_one_and_only_lively_sessions_have_them() -> None:

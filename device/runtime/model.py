@@ -25,9 +25,9 @@ INPUTS = ("skeleton", "inertial", *PASTS)
 """Tensors that a step takes, the first two of this tick: (1, 33, 11), (1, 4, 8)."""
 HEADS = ("exercise", "stage", "phase", "angles", "log_sigma", "importance")
 """Tensors that a step tells: logits (1, 6) and (1, 4), sin and cos (1, 2), rad (1, 12), log rad (1, 12), (1, 33)."""
-READ = tuple(f"{name}_read" for name in PASTS)
-"""Tensors that a step gives to be its past later: what each layer has read now, half as many as it takes."""
-OUTPUTS = (*HEADS, *READ)
+READ = {name: f"{name}_read" for name in PASTS}
+"""Tensors that a step gives to be its past later, by what they become: what each layer has read now, half as many as it takes."""
+OUTPUTS = (*HEADS, *READ.values())
 """All tensors that a step gives."""
 RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite_runtime": "tflite_runtime.interpreter"}
 """TFLite runtimes in order of preference, and the module that holds their interpreter."""
@@ -122,7 +122,7 @@ class StepModel:
         past = {name: rings.taps for name, rings in self._rings.items()}
         raw = self._network.run(skeleton=skeleton[None], inertial=inertial[None], **past)
         for name, rings in self._rings.items():
-            rings.push(raw[f"{name}_read"])
+            rings.push(raw[READ[name]])
         return raw
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from device.sim.motion import at_rest
+from device.sim.motion import at_rest, plain
 from device.sim.strange import (
     HALF_S,
     SIDES,
@@ -82,7 +82,7 @@ def _walking(rng: np.random.Generator) -> Strange:
             ),
         ]
     return Strange(
-        _plain(stance), tuple((after_s, _plain(key)) for after_s, key in cycle), int(rng.integers(2 * TIMES[0], 2 * TIMES[1]))
+        plain(stance), tuple((after_s, plain(key)) for after_s, key in cycle), int(rng.integers(2 * TIMES[0], 2 * TIMES[1]))
     )
 
 
@@ -125,7 +125,7 @@ def _jumping(rng: np.random.Generator) -> Strange:
         (rng.uniform(0.2, 0.5), tall),
         (rng.uniform(0.1, 1.5), {}),
     ]
-    return Strange(_plain(stance), tuple((float(after_s), _plain(key)) for after_s, key in cycle), int(rng.integers(*TIMES)))
+    return Strange(plain(stance), tuple((float(after_s), plain(key)) for after_s, key in cycle), int(rng.integers(*TIMES)))
 
 
 def _sitting_up(rng: np.random.Generator) -> Strange:
@@ -166,10 +166,6 @@ def _at_the_bar(rng: np.random.Generator, raised: float, wide: bool) -> Changes:
     if wide:
         return {**raised_by, "abduct": raised, "flex": rng.uniform(-10, 25), "rotate": rng.uniform(70, 100)}
     return {**raised_by, "flex": raised, "abduct": rng.uniform(0, 25), "rotate": rng.uniform(-15, 25)}
-
-
-def _plain(changes: Changes) -> Changes:
-    return {name: float(value) for name, value in changes.items()}
 
 
 _FAMILIES = ((0.15, _hanging), (0.13, _lifting), (0.06, _sitting_up), (0.05, _jumping), (0.03, _jogging), (0.12, _walking))

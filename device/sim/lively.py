@@ -12,7 +12,7 @@ import numpy as np
 
 from device.exercises import Exercise
 from device.sim.manner import ALL_ARMS, Manner, both_arms, leeway, middle_of
-from device.sim.motion import Motion
+from device.sim.motion import Motion, plain
 
 STEPPING_ARMS = [name for name in ALL_ARMS if name != "overhead"]
 """Hardly anybody steps with the hands up; whose hands are up while the legs swing hangs from a bar."""
@@ -60,7 +60,7 @@ def _arms(rng: np.random.Generator, *, steps: bool, stays: bool) -> tuple[dict[s
         "flex": rng.uniform(60, 170), "abduct": rng.uniform(0, 20), "rotate": rng.uniform(-20, 20),
         "elbow": rng.uniform(110, 172), "pronate": pronate + rng.uniform(-30, 60),
     }  # fmt: skip
-    return {name: float(value) for name, value in behind.items()}, {name: float(value) for name, value in ahead.items()}
+    return plain(behind), plain(ahead)
 
 
 def _lagging(rng: np.random.Generator, prone: dict[str, float] | None) -> dict[str, float] | None:

@@ -105,6 +105,11 @@ def columns_of(name: str, lead: str, where: str = "") -> list[int]:
     raise ExerciseError(_unknown(name, where))
 
 
+def plain(parameters: dict[str, float]) -> dict[str, float]:
+    """Named parameters as Python's own numbers."""
+    return {name: float(value) for name, value in parameters.items()}
+
+
 def at_rest(stance: dict[str, float], name: str) -> float:
     """Value of a named parameter in a stance, in which a name alone is of both sides."""
     side, _, plain = name.partition("_")

@@ -12,7 +12,7 @@ import numpy as np
 
 from device.sim.kinematics import PLANK_ELBOW, PLANK_FOOT_X, PLANK_HEEL
 from device.sim.manner import draw_arms
-from device.sim.motion import at_rest
+from device.sim.motion import at_rest, plain
 
 Changes = dict[str, float]
 Step = tuple[float, Changes]
@@ -222,15 +222,14 @@ def there_and_back(
 ) -> Strange:
     """From the stance to `far` and back, each way in `fastest_s` or more; what one side did is now and then the other side's turn
     next. `rests`: share of those who rest after each, and for how long at most (s)."""
-    stance = {name: float(value) for name, value in stance.items()}
-    far = {name: float(value) for name, value in far.items()}
+    stance, far = plain(stance), plain(far)
     out_s, back_s = half_s(rng, fastest_s), half_s(rng, fastest_s)
     if rng.random() < 0.7:
         back_s = out_s * float(rng.uniform(0.8, 1.4))
     rest_s = float(rng.uniform(0.05, rests[1])) if rng.random() < rests[0] else 0.0
     turns = [far]
-    sided = [name for name in far if name.startswith(("left_", "right_"))]
-    if sided and rng.random() < 0.6:
+    of_a_side = [name for name in far if name.startswith(("left_", "right_"))]
+    if of_a_side and rng.random() < 0.6:
         turns.append({_mirrored(name): -value if name in ("twist", "lean") else value for name, value in far.items()})
     cycle: list[Step] = []
     for there in turns:
