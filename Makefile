@@ -22,7 +22,7 @@ help:
 	@echo "make test     linters, types, import rules and tests"
 	@echo "make fuzz     a million damaged inputs through the parsers of the bands' protocol"
 	@echo "make references  accept what the coach makes of the recordings in tests/data/replay, and show what changed"
-	@echo "make model    rebuild the shipped model bundle from the virtual trainee (some 50 minutes on two cores)"
+	@echo "make model    rebuild the shipped model bundle from the virtual trainee (some 65 minutes on two cores)"
 	@echo "make voice    speak the prompts of device/voice anew (needs espeak-ng)"
 	@echo "make figures  score the coach over ten demo sessions, into docs/figures.md (some 8 minutes)"
 	@echo "make picture  draw docs/demo.png anew"

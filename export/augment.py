@@ -63,6 +63,25 @@ FORCE_SHAKE, RATE_SHAKE = 0.8, 0.3
 """Most of what trembling adds to the specific force (m/s^2) and the angular rate (rad/s), one standard deviation."""
 
 
+LIMBS_TO_TRUNK = (-0.1, 0.35)
+"""How much longer all limbs are against the trunk where an estimator has shoulders and hips elsewhere, from least to most."""
+WIDTHS = (
+    ("shoulder", (-0.15, 0.3), ("shoulder", "elbow", "wrist", "pinky", "index", "thumb")),
+    ("hip", (-0.3, 0.1), ("hip", "knee", "ankle", "heel", "foot_index")),
+)
+"""Pairs of joints, how much further apart they are, and what they carry."""
+SHIFTED_M = 0.03
+"""Most (m, standard deviation) by which an estimator takes each landmark for another place of the body."""
+MISJUDGED, DEPTHS, WAVER, WAVER_TICKS = 0.5, (0.3, 1.3), 0.35, 8
+"""Share of the stretches in which depth comes out wrong, least and most of it, how much that wavers, and in how many ticks."""
+LEANING = 0.15
+"""How far the end of a limb is too near or too far, in its lengths, one standard deviation."""
+DRIFTING, ADMITTED = 0.4, 0.6
+"""Share of the stretches in which a limb drifts, and of those the share in which the visibility says so."""
+CUT_OFF, GUESSED_DEG = 0.2, (25.0, 8.0)
+"""Share of the stretches without the legs, where those don't matter, and how far they are guessed from where they are: standard
+deviations of both and of each."""
+
 ARMS, LEGS = ([NODE[f"{side}_{part}"] for side in ("left", "right") for part in LIMBS[limb]] for limb in (0, 2))
 LEG_JOINTS = [i for i, joint in enumerate(JOINTS) if not joint.name.endswith(("elbow", "shoulder"))]
 ARM_JOINTS = [i for i, joint in enumerate(JOINTS) if joint.name.endswith(("elbow", "shoulder"))]
@@ -100,6 +119,42 @@ def augmented(rng: np.random.Generator, signals: Aligned, joints: NDArray[np.flo
     return signals, joints
 
 
+def augmented_sight(
+    rng: np.random.Generator, signals: Aligned, joints: NDArray[np.float32]
+) -> tuple[Aligned, NDArray[np.float32]]:
+    """As `augmented`, for whom a camera is all that there is: any estimator's body, with depth that is hardly seen."""
+    if rng.random() < 0.5:
+        signals, joints = mirrored(signals, joints)
+    _other_build(rng, signals)
+    _turn_camera(rng, signals, yaw_deg=5.0, pitch_deg=6.0)
+    if rng.random() < MISJUDGED:
+        _misjudge_depth(rng, signals)
+    if rng.random() < DRIFTING:
+        _hide_limb(rng, signals, admitted=rng.random() < ADMITTED)
+    if rng.random() < 0.15:
+        _lose_pose(rng, signals)
+    signals.imu_present[:] = False
+    return signals, joints
+
+
+def cut_off(rng: np.random.Generator, signals: Aligned, angles: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Leave the legs out of the picture, in place: the estimator guesses them, much the same all along. Returns the angles
+    (T, 12), those of the legs as they are shown then."""
+    visible = rng.uniform(0.005, 0.4)
+    both, each = np.radians(GUESSED_DEG)
+    common = rng.normal(0, both, (2, 3))
+    for side in ("left", "right"):
+        for (start, _, carried), turn in zip(SEGMENTS[2:], common, strict=True):
+            nodes = [NODE[f"{side}_{part}"] for part in carried]
+            hinge = signals.world[:, [NODE[f"{side}_{start}"]]]
+            turned = Rotation.from_rotvec(turn + rng.normal(0, each, 3)).as_matrix().astype(np.float32)
+            signals.world[:, nodes] = hinge + (signals.world[:, nodes] - hinge) @ turned.T
+            signals.visibility[:, nodes] *= visible
+    angles = angles.copy()
+    angles[:, LEG_JOINTS] = as_read(joint_angles(signals.world))[:, LEG_JOINTS]
+    return angles
+
+
 def augmented_blind(
     rng: np.random.Generator, signals: Aligned, joints: NDArray[np.float32]
 ) -> tuple[Aligned, NDArray[np.float32]]:
@@ -129,21 +184,46 @@ def mirrored(signals: Aligned, joints: NDArray[np.float32]) -> tuple[Aligned, ND
     return seen, joints[..., MIRRORED_JOINTS]
 
 
-def _other_limbs(rng: np.random.Generator, signals: Aligned) -> None:
+def _other_build(rng: np.random.Generator, signals: Aligned) -> None:
+    """The body as another estimator has it: wider or narrower, longer limbs, each landmark somewhere else."""
+    for part, widths, carried in WIDTHS:
+        apart = signals.world[:, NODE[f"left_{part}"]] - signals.world[:, NODE[f"right_{part}"]]
+        moved = (rng.uniform(*widths) / 2 * apart)[:, None].astype(np.float32)
+        for side, outwards in (("left", moved), ("right", -moved)):
+            signals.world[:, [NODE[f"{side}_{name}"] for name in carried]] += outwards
+    _other_limbs(rng, signals, rng.uniform(*LIMBS_TO_TRUNK) if rng.random() < 0.5 else 0.0)
+    signals.world[:] += rng.normal(0, rng.uniform(0, SHIFTED_M), signals.world.shape[1:]).astype(np.float32)
+
+
+def _other_limbs(rng: np.random.Generator, signals: Aligned, all_longer: float = 0.0) -> None:
     """Longer or shorter bones in the same posture: every direction, and so every angle, stays."""
     for start, end, carried in SEGMENTS:
         common = rng.normal(0, LENGTH_SPREAD)
         for side in ("left", "right"):
             bone = signals.world[:, NODE[f"{side}_{end}"]] - signals.world[:, NODE[f"{side}_{start}"]]
-            longer = np.clip(common + rng.normal(0, SIDE_SPREAD), -0.2, 0.2)
+            longer = all_longer + np.clip(common + rng.normal(0, SIDE_SPREAD), -0.2, 0.2)
             signals.world[:, [NODE[f"{side}_{part}"] for part in carried]] += (longer * bone)[:, None].astype(np.float32)
 
 
-def _turn_camera(rng: np.random.Generator, signals: Aligned) -> None:
-    yaw, pitch = rng.normal(0, math.radians(4)), rng.normal(0, math.radians(3))
+def _turn_camera(rng: np.random.Generator, signals: Aligned, yaw_deg: float = 4.0, pitch_deg: float = 3.0) -> None:
+    yaw, pitch = rng.normal(0, math.radians(yaw_deg)), rng.normal(0, math.radians(pitch_deg))
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     signals.world[:] = signals.world @ turn.T.astype(np.float32)
+
+
+def _misjudge_depth(rng: np.random.Generator, signals: Aligned) -> None:
+    """One camera hardly sees depth: it comes out flatter or deeper, now more and then less, and limbs end too near or too far."""
+    for start, end, carried in SEGMENTS:
+        common = rng.normal(0, LEANING)
+        for side in ("left", "right"):
+            bone = signals.world[:, NODE[f"{side}_{end}"]] - signals.world[:, NODE[f"{side}_{start}"]]
+            away = (common + rng.normal(0, LEANING / 3)) * np.linalg.norm(bone, axis=-1)
+            signals.world[:, [NODE[f"{side}_{part}"] for part in carried], 2] += away[:, None].astype(np.float32)
+    ticks = len(signals.world)
+    knots = rng.normal(0, rng.uniform(0, WAVER), ticks // WAVER_TICKS + 3)
+    wavering = CubicSpline(np.arange(len(knots)) * WAVER_TICKS, knots)(np.arange(ticks))
+    signals.world[..., 2] *= (rng.uniform(*DEPTHS) * np.exp(wavering))[:, None].astype(np.float32)
 
 
 def _turn_straps(rng: np.random.Generator, signals: Aligned) -> None:
@@ -185,8 +265,8 @@ def _shake_bands(rng: np.random.Generator, signals: Aligned) -> None:
         signals.imu[:, :, part] += ((shake[:-2] + shake[1:-1] + shake[2:]) / 1.7).astype(np.float32)
 
 
-def _hide_limb(rng: np.random.Generator, signals: Aligned) -> None:
-    """Something in front of a limb: the estimator guesses, says so in the visibility, and drifts slowly about the truth."""
+def _hide_limb(rng: np.random.Generator, signals: Aligned, *, admitted: bool = True) -> None:
+    """Something in front of a limb: the estimator guesses and drifts slowly about the truth; `admitted`: it says so."""
     side = ("left", "right")[int(rng.integers(2))]
     nodes = [NODE[f"{side}_{part}"] for part in LIMBS[int(rng.integers(len(LIMBS)))]]
     ticks = len(signals.world)
@@ -200,7 +280,8 @@ def _hide_limb(rng: np.random.Generator, signals: Aligned) -> None:
     low = where.astype(np.int64)
     share = (where - low)[:, None, None]
     signals.world[span, nodes] += (anchors[low] * (1 - share) + anchors[low + 1] * share).astype(np.float32)
-    signals.visibility[span, nodes] *= rng.uniform(0.05, 0.6)
+    if admitted:
+        signals.visibility[span, nodes] *= rng.uniform(0.05, 0.6)
 
 
 def _lose_pose(rng: np.random.Generator, signals: Aligned) -> None:

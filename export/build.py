@@ -1,4 +1,4 @@
-"""`python -m export.build`: from nothing to the bundle that the device runs, in some 50 minutes on two cores, or on a GPU."""
+"""`python -m export.build`: from nothing to the bundle that the device runs, in some 65 minutes on two cores, or on a GPU."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,13 +28,40 @@ from export.landmark_noise import LandmarkNoise, fit_landmark_noise
 from export.model import Coach
 from export.recorded import people
 from export.refine import RefineRecipe, refine
-from export.seeds import ANY_MANNER, EMULATED, HELD_OUT, LIVELY, LIVELY_OTHERS, OTHERS, RENDERED
+from export.seeds import ANY_MANNER, EMULATED, EVERYDAY, FREE, HELD_OUT, LIVELY, LIVELY_OTHERS, OTHERS, RENDERED
 from export.train import Progress as Trained
 from export.train import Recipe, Scores, badness, evaluate, standardise, train
 from export.train_blind import BLIND_RECIPE, Felt, train_blind
+from export.train_onlooker import ONLOOKER_RECIPE, Watched, train_onlooker
 
 SHARE_EMULATED, SHARE_ANY_MANNER, SHARE_OTHERS, SHARE_RENDERED, SHARE_RECORDED = 0.08, 0.30, 0.12, 0.36, 0.14
 """From where the stretches come that the network sees."""
+
+
+class Made(NamedTuple):
+    """Emulated sessions to learn from, `number` of them: by which name, with which seeds, whether a camera watches, and whom."""
+
+    name: str
+    seeds: range
+    watched: bool
+    number: int
+    whom: str
+
+
+MADE = (
+    Made("plain", range(EMULATED, RENDERED), True, 80, "trainees as they are coached"),
+    Made(
+        "manner", ANY_MANNER, True, 240,
+        "trainees who stand, hold their arms and rest as anybody might, and do other exercises between sets",
+    ),
+    Made("other", OTHERS, True, 100, "who does other exercises alone"),
+    Made("free", FREE, True, 320, "who does sets as people do them before a camera, for the onlooker"),
+    Made("everyday", EVERYDAY, True, 160, "who claps, waves, gets up and does other exercises, for the same"),
+    Made("lively", LIVELY, False, 360, "who does sets in lively manners, for the network of the bands"),
+    Made("gym", LIVELY_OTHERS, False, 240, "who does other exercises, those of gyms among them, for the same"),
+)  # fmt: skip
+JUDGES = (Made("free", FREE, True, 0, ""), Made("lively", LIVELY, False, 0, ""))
+"""The last of these seeds tell how a training goes."""
 DEFAULT_LOG = Path("~/.cache/spotter/training")
 
 
@@ -59,34 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="steps to train (default: %(default)s)")
     parser.add_argument("--clips", type=int, default=220, help="rendered clips to learn from (default: %(default)s)")
-    parser.add_argument("--sessions", type=int, default=80, help="emulated sessions to learn from (default: %(default)s)")
+    for made in MADE:
+        parser.add_argument(
+            f"--{made.name}-sessions", metavar="N", type=int, default=made.number,
+            help=f"emulated sessions to learn from of {made.whom} (default: %(default)s)",
+        )  # fmt: skip
     parser.add_argument(
-        "--manner-sessions",
-        type=int,
-        default=240,
-        help="emulated sessions of trainees who stand, hold their arms and rest as anybody might, and do other exercises between "
-        "sets, to learn from too (default: %(default)s)",
+        "--onlooker-steps", type=int, default=ONLOOKER_RECIPE.steps, help="steps to train the onlooker (default: %(default)s)"
     )
     parser.add_argument(
-        "--other-sessions",
+        "--blind-steps",
         type=int,
-        default=100,
-        help="emulated sessions of other exercises alone, to learn from too (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--lively-sessions",
-        type=int,
-        default=360,
-        help="emulated sessions of sets in lively manners for the network of the bands (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--gym-sessions",
-        type=int,
-        default=240,
-        help="emulated sessions of other exercises, those of gyms among them, for the same (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--blind-steps", type=int, default=BLIND_RECIPE.steps, help="steps to train that network (default: %(default)s)"
+        default=BLIND_RECIPE.steps,
+        help="steps to train the network of the bands (default: %(default)s)",
     )
     parser.add_argument("--held-out", type=int, default=12, help="rendered clips to judge by (default: %(default)s)")
     parser.add_argument(
@@ -117,19 +130,16 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     task = progress.add_task("fit the landmark noise", total=1, note="")
     noise = fit_landmark_noise([observed(clip) for clip in found], seed=args.seed)
     progress.update(task, completed=1)
-    sessions = _emulated(args, progress, noise, range(EMULATED, EMULATED + args.sessions), "make sessions")
-    manner = _emulated(args, progress, noise, ANY_MANNER[: args.manner_sessions], "make sessions in any manner")
-    others = _emulated(args, progress, noise, OTHERS[: args.other_sessions], "make sessions of other exercises")
-    lively = _emulated(args, progress, None, LIVELY[: args.lively_sessions], "make lively sessions")
-    gym = _emulated(args, progress, None, LIVELY_OTHERS[: args.gym_sessions], "make sessions in gyms")
-    judging = _emulated(args, progress, None, LIVELY[-args.held_out :], "make sessions to judge by")
-
+    emulated = {
+        made.name: _emulated(args, progress, made, made.seeds[: getattr(args, f"{made.name}_sessions")], noise) for made in MADE
+    }
+    judging = {made.name: _emulated(args, progress, made, made.seeds[-args.held_out :], noise) for made in JUDGES}
     learned = [rendered(clip, signals) for clip in found]
     held_out = [rendered(clip, signals) for clip in judged]
     recordings = _recordings(args, progress, noise, signals)
     pools = [
-        (SHARE_EMULATED, sessions), (SHARE_ANY_MANNER, manner), (SHARE_OTHERS, others), (SHARE_RENDERED, learned),
-        (SHARE_RECORDED, recordings),
+        (SHARE_EMULATED, emulated["plain"]), (SHARE_ANY_MANNER, emulated["manner"]), (SHARE_OTHERS, emulated["other"]),
+        (SHARE_RENDERED, learned), (SHARE_RECORDED, recordings),
     ]  # fmt: skip
     sampler = Sampler(pools, constants, ticks=recipe.ticks, seed=args.seed)
     torch.manual_seed(args.seed)
@@ -141,20 +151,13 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         "code": clips_fingerprint(),
         "rendered_clips": len(found),
         "rendered_ticks": sum(map(len, learned)),
-        "emulated_sessions": len(sessions),
-        "emulated_ticks": sum(map(len, sessions)),
-        "emulated_in_any_manner": len(manner),
-        "emulated_in_any_manner_ticks": sum(map(len, manner)),
-        "emulated_others": len(others),
-        "emulated_others_ticks": sum(map(len, others)),
-        "emulated_lively": len(lively),
-        "emulated_lively_ticks": sum(map(len, lively)),
-        "emulated_gym": len(gym),
-        "emulated_gym_ticks": sum(map(len, gym)),
+        "emulated_sessions": {name: len(sessions) for name, sessions in emulated.items()},
+        "emulated_ticks": {name: sum(map(len, sessions)) for name, sessions in emulated.items()},
         "recorded_sessions": len(recordings),
         "recorded_ticks": sum(map(len, recordings)),
         "held_out_clips": len(judged),
         "steps": args.steps,
+        "onlooker_steps": args.onlooker_steps,
         "blind_steps": args.blind_steps,
     }
     checkpoint = Checkpoint(args.log.expanduser(), f"{recipe} {coach.shape} {learned_from} {_code()}")
@@ -162,18 +165,28 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         coach, sampler, recipe, _reporter(progress, task), judge=lambda network: badness(network, held_out, constants),
         checkpoint=checkpoint,
     )  # fmt: skip
-    task = progress.add_task("train on bands alone", total=args.blind_steps, note="")
-    blind_recipe = dataclasses.replace(BLIND_RECIPE, steps=args.blind_steps, seed=args.seed)
-    blind_checkpoint = Checkpoint(args.log.expanduser() / "blind", f"{blind_recipe} {learned_from} {_code()}")
-    felt = Felt(sessions, lively, gym, learned, recordings, judging)
-    coach.blind = train_blind(felt, constants, blind_recipe, _reporter(progress, task), checkpoint=blind_checkpoint)
+    beside: dict[str, Checkpoint] = {}
+
+    def teach(title: str, name: str, recipe: Recipe, steps: int) -> tuple[Recipe, Callable[[Trained], None], Checkpoint]:
+        recipe = dataclasses.replace(recipe, steps=steps, seed=args.seed)
+        beside[name] = Checkpoint(args.log.expanduser() / name, f"{recipe} {learned_from} {_code()}")
+        return recipe, _reporter(progress, progress.add_task(title, total=steps, note="")), beside[name]
+
+    watched = Watched(
+        emulated["plain"], emulated["free"], emulated["everyday"], learned, recordings, judging["free"]
+    )  # fmt: skip
+    taught, report, kept = teach("train the onlooker", "onlooker", ONLOOKER_RECIPE, args.onlooker_steps)
+    coach.onlooker = train_onlooker(watched, constants, taught, report, checkpoint=kept)
+    felt = Felt(emulated["plain"], emulated["lively"], emulated["gym"], learned, recordings, judging["lively"])
+    taught, report, kept = teach("train on bands alone", "blind", BLIND_RECIPE, args.blind_steps)
+    coach.blind = train_blind(felt, constants, taught, report, checkpoint=kept)
 
     responses = _refined(args, progress, coach, list(zip((clip.seed for clip in found), learned, strict=True)), constants)
     task = progress.add_task("export and check", total=1, note="")
     scores = {"": evaluate(coach, held_out, constants), "_camera_only": evaluate(coach, held_out, constants, bands=False)}
     _write(args.out, coach, sampler, constants, responses, learned_from, _flat(scores), args.seed)
-    checkpoint.clear()
-    blind_checkpoint.clear()
+    for saved in (checkpoint, *beside.values()):
+        saved.clear()
     figures = _figures(args.out, scores, held_out, constants)
     progress.update(task, completed=1)
     return figures
@@ -217,16 +230,17 @@ def _refined(
 
 def _code() -> str:
     """Hash of what a training follows from beside its material: one that was interrupted goes on only with the same code."""
-    names = ("model", "blind", "temporal", "train", "train_blind", "dataset", "augment", "landmark_noise", "recorded", "seeds")
+    names = (
+        "model", "geometry", "onlooker", "blind", "temporal", "train", "train_onlooker", "train_blind", "dataset", "augment",
+        "landmark_noise", "recorded", "seeds",
+    )  # fmt: skip
     return fingerprint(Path(__file__).parent / f"{name}.py" for name in names)
 
 
-def _emulated(
-    args: argparse.Namespace, progress: Progress, noise: LandmarkNoise | None, seeds: range, title: str
-) -> list[Session]:
-    task: TaskID = progress.add_task(title, total=len(seeds), note="")
+def _emulated(args: argparse.Namespace, progress: Progress, made: Made, seeds: range, noise: LandmarkNoise) -> list[Session]:
+    task: TaskID = progress.add_task(f"make {made.name} sessions", total=len(seeds), note="")
     done: list[Session] = []
-    for chunk in emulated_sessions(seeds, noise, SignalsConfig(), processes=args.processes):
+    for chunk in emulated_sessions(seeds, noise if made.watched else None, SignalsConfig(), processes=args.processes):
         done += chunk
         progress.update(task, completed=len(done))
     return done

@@ -20,7 +20,7 @@ from device.errors import EndOfStream
 from device.messages import EXERCISES
 from device.runtime.align import PoseTrack
 from device.sim.scene import Scene, sample_scene
-from device.sim.script import SessionPlan, plan_session
+from device.sim.script import ANYBODY, SessionPlan, plan_session
 from device.sim.trainee import VirtualTrainee
 from export.kept import fingerprint
 from export.seeds import ANY_MANNER
@@ -44,7 +44,12 @@ def clip_plan(seed: int) -> SessionPlan:
     """
     exercise = sorted(EXERCISES[:-1])[seed % (len(EXERCISES) - 1)]
     return plan_session(
-        seed, sets=[exercise], reps=5 + seed // 5 % 4, variety=(0.3, 1.0)[seed % 2], brief=True, manners=seed in ANY_MANNER
+        seed,
+        sets=[exercise],
+        reps=5 + seed // 5 % 4,
+        variety=(0.3, 1.0)[seed % 2],
+        brief=True,
+        people=ANYBODY if seed in ANY_MANNER else None,
     )
 
 

@@ -30,9 +30,10 @@ from device.runtime.model import HEADS, INPUTS, OUTPUTS, PASTS
 from device.skeleton import N_BANDS, N_NODES
 from export.blind import Blind
 from export.model import Coach, CoachStep, CoachWindow
+from export.onlooker import Onlooker
 from export.temporal import TemporalLayer
 
-INT8_LAYERS = ".*(kernel|project|readout|Readout|Refiner|Blind).*"
+INT8_LAYERS = ".*(kernel|project|readout|Readout|Refiner|Blind|Onlooker).*"
 """Names of the operations that are quantised; those of Geometry and Fusion are not among them."""
 STATIC_LAYERS = ".*Linear_action.*"
 """Those of them whose activations have the static range of the calibration."""
@@ -55,7 +56,7 @@ def rounded(coach: Coach) -> Coach:
     """
     copied = copy.deepcopy(coach).eval()
     with torch.no_grad():
-        for part in (copied.encoder, copied.reasoner, copied.readout, copied.blind, copied.refiner):
+        for part in (copied.encoder, copied.reasoner, copied.readout, copied.onlooker, copied.blind, copied.refiner):
             for layer in part.modules() if part is not None else ():
                 if isinstance(layer, nn.Linear):
                     step = layer.weight.abs().max() / 127
@@ -71,11 +72,11 @@ def convert(coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.fl
     `skeleton` (S, T, 33, 11), `inertial` (S, T, 4, 8): sequences on which the int8 step is calibrated.
     """
     coach = rounded(coach)
-    blind = _blind(coach)
+    onlooker, blind = _beside(coach)
     tick = torch.zeros(1, N_NODES, SKELETON_CHANNELS), torch.zeros(1, N_BANDS, INERTIAL_CHANNELS)
     before = [torch.zeros(2 * len(past.dilations), *past.shape) for past in pasts(coach).values()]
-    step = _to_tflite(CoachStep(coach, blind), *tick, *before)
-    ticks = 1 + max(coach.shape.receptive_field, blind.shape.receptive_field)
+    step = _to_tflite(CoachStep(coach, onlooker, blind), *tick, *before)
+    ticks = 1 + max(network.shape.receptive_field for network in (coach, onlooker, blind))
     window = _to_tflite(CoachWindow(coach), *(signal[:, None].repeat(1, ticks, 1, 1) for signal in tick))
     samples = list(_calibration_ticks(coach, skeleton, inertial))
     return Converted(
@@ -87,16 +88,18 @@ def convert(coach: Coach, skeleton: NDArray[np.float32], inertial: NDArray[np.fl
 
 def pasts(coach: Coach) -> dict[str, Past]:
     """What the step of `coach` is given of its past, by the input's name."""
-    shape, blind = coach.shape, _blind(coach).shape
-    encoder = Past(shape.dilations, (N_NODES, shape.channels))
-    bands, memory = Past(blind.dilations, (N_BANDS, blind.channels)), Past(blind.memory, (blind.action,))
-    return dict(zip(PASTS, (encoder, bands, memory), strict=True))
+    onlooker, blind = _beside(coach)
+    shape, seen, felt = coach.shape, onlooker.shape, blind.shape
+    encoder, sight = Past(shape.dilations, (N_NODES, shape.channels)), Past(seen.dilations, (seen.channels,))
+    bands, memory = Past(felt.dilations, (N_BANDS, felt.channels)), Past(felt.memory, (felt.action,))
+    return dict(zip(PASTS, (encoder, sight, bands, memory), strict=True))
 
 
-def _blind(coach: Coach) -> Blind:
-    if coach.blind is None:
-        raise ValueError("the network of the bands must be trained before the step is made")
-    return coach.blind
+def _beside(coach: Coach) -> tuple[Onlooker, Blind]:
+    """The networks beside the graph."""
+    if coach.onlooker is None or coach.blind is None:
+        raise ValueError("the onlooker and the network of the bands must be trained before the step is made")
+    return coach.onlooker, coach.blind
 
 
 def _to_tflite(module: nn.Module, *inputs: torch.Tensor) -> bytes:
@@ -114,8 +117,8 @@ def _calibration_ticks(
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     """Inputs of the step, those of its past included, at ticks spread over the sequences."""
     rng = np.random.default_rng(0)
-    blind = _blind(coach)
-    groups = list(zip((coach.encoder, blind.encoder, blind.memory), pasts(coach).values(), strict=True))
+    onlooker, blind = _beside(coach)
+    groups = list(zip((coach.encoder, onlooker.encoder, blind.encoder, blind.memory), pasts(coach).values(), strict=True))
     layers = [layer for group, _ in groups for layer in group]
     read: dict[nn.Module, torch.Tensor] = {}
     hooks = [layer.register_forward_pre_hook(lambda layer, given: read.update({layer: given[0]})) for layer in layers]

@@ -22,14 +22,14 @@ from device.config import SignalsConfig
 from device.messages import EXERCISES, NS_PER_S, Stage
 from device.runtime.align import Aligned, ImuTrack, PoseTrack, resample
 from device.runtime.features import FeatureConstants, node_features
+from device.sim import script
 from device.sim.bands import true_imu
-from device.sim.script import plan_others, plan_session
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import N_BANDS, N_JOINTS, N_NODES, as_read
-from export.augment import augmented, spoiled
+from export.augment import augmented, cut_off, spoiled
 from export.clips import Clip, clip_plan, clip_scene
 from export.landmark_noise import LandmarkNoise, Observed, true_pose
-from export.seeds import ANY_MANNER, LIVELY, LIVELY_OTHERS, OTHERS
+from export.seeds import ANY_MANNER, EVERYDAY, FREE, LIVELY, LIVELY_OTHERS, OTHERS
 
 IMU_HZ = 100.0
 MAX_ASYNCHRONY_S = 0.03
@@ -41,6 +41,8 @@ POSE_RATES_HZ = (10.0, 12.0, 15.0, 15.0, 15.0, 20.0, 30.0)
 
 
 NONE = EXERCISES.index("none")
+WITHOUT_LEGS = {"bicep_curl", "none"}
+"""Those that are what they are with legs that nobody sees."""
 ARM_EXERCISES = ("bicep_curl", "push_up")
 """Those that the arms do; with still arms nothing is left of them."""
 
@@ -85,16 +87,22 @@ class Batch(NamedTuple):
 
 def emulated(seed: int, noise: LandmarkNoise | None, signals: SignalsConfig) -> Session:
     """A session over all exercises, seen by the emulated estimator from a drawn place at a drawn rate; without its `noise`
-    nobody sees it. Those of `ANY_MANNER` are done as anybody might do them, those of `LIVELY` in lively manners, and in those of
-    `OTHERS` and `LIVELY_OTHERS` something else is done."""
+    nobody sees it. Those of `ANY_MANNER` are done as anybody might do them, those of `LIVELY` and `FREE` in such manners, and in
+    those of `OTHERS`, `LIVELY_OTHERS` and `EVERYDAY` something else is done."""
     rng = np.random.default_rng((seed, 5))
     variety = float(rng.integers(2))
-    if seed in OTHERS or seed in LIVELY_OTHERS:
-        plan = plan_others(seed, lively=seed in LIVELY_OTHERS)
+    others = next((people for seeds, people in _OTHERS if seed in seeds), None)
+    if others:
+        plan = script.plan_others(seed, others)
     else:
-        plan = plan_session(seed, variety=variety, manners=seed in ANY_MANNER or seed in LIVELY, lively=seed in LIVELY)
+        people = next((people for seeds, people in _IN_MANNERS if seed in seeds), None)
+        plan = script.plan_session(seed, variety=variety, people=people)
     trainee = VirtualTrainee(seed, plan, deaf=True)
     return _session(seed, trainee, NO_POSES if noise is None else _poses(seed, rng, trainee, noise), signals)
+
+
+_IN_MANNERS = ((ANY_MANNER, script.ANYBODY), (LIVELY, script.LIVELY), (FREE, script.FREE))
+_OTHERS = ((OTHERS, script.ANYBODY), (LIVELY_OTHERS, script.LIVELY), (EVERYDAY, script.FREE))
 
 
 def _poses(seed: int, rng: np.random.Generator, trainee: VirtualTrainee, noise: LandmarkNoise) -> PoseTrack:
@@ -103,7 +111,8 @@ def _poses(seed: int, rng: np.random.Generator, trainee: VirtualTrainee, noise: 
     times = np.round(seconds * NS_PER_S).astype(np.int64)
     truth = trainee.track(times)
     pose, velocity = true_pose(truth.landmarks, clip_scene(seed).camera.rotation, seconds)
-    world, visibility, present = noise.emulate(rng, seconds, pose, velocity, truth.exercise)
+    share = float(rng.uniform()) if seed in FREE or seed in EVERYDAY else 1.0
+    world, visibility, present = noise.emulate(rng, seconds, pose, velocity, truth.exercise, share)
     return PoseTrack(times, world, visibility, present)
 
 
@@ -193,7 +202,7 @@ class Sampler:
     often. `pools`: sequences with the share of the stretches that come from them; an empty one leaves its share to the others.
     `longest`: ticks from which on a set is not met more often for being longer, so that who is fast is met as often as who takes
     long; 0 where every tick counts as much.
-    `befall`: what happens to a stretch, as `augmented`.
+    `befall`: what happens to a stretch, as `augmented`. `cut_off_share`: how many of those in which legs don't matter lose them.
     """
 
     def __init__(
@@ -205,6 +214,7 @@ class Sampler:
         seed: int,
         befall: Befall = augmented,
         longest: int = 0,
+        cut_off_share: float = 0.0,
     ) -> None:
         filled = [(share, sessions) for share, sessions in pools if sessions]
         self._pools = [_Pool(sessions, ticks, longest) for _, sessions in filled]
@@ -213,6 +223,7 @@ class Sampler:
         self._constants = constants
         self._ticks = ticks
         self._befall = befall
+        self._cut_off_share = cut_off_share
         self._rng = np.random.default_rng(seed)
 
     @property
@@ -240,6 +251,8 @@ class Sampler:
             moved = spoiled(rng, signals, labels.angles, arms=EXERCISES[ours[-1]] in ARM_EXERCISES)
             if moved is not None:
                 labels = nothing(labels)._replace(angles=moved)
+        if {EXERCISES[i] for i in np.unique(labels.exercise)} <= WITHOUT_LEGS and rng.random() < self._cut_off_share:
+            labels = labels._replace(angles=cut_off(rng, signals, labels.angles))
         signals, (angles, deviation) = self._befall(rng, signals, np.stack((labels.angles, labels.deviation)))
         labels = labels._replace(angles=angles, deviation=deviation)
         return *node_features(self._constants, *signals), labels

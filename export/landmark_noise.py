@@ -20,6 +20,8 @@ from torch import nn
 from device.skeleton import MIRRORED_NODES, N_NODES, mid_hip, torso_length
 
 Floats = NDArray[np.float64]
+LEAST_NOISE = 0.5
+"""Share of the estimator's noise that stays where hardly anything of its means does."""
 OUTPUTS = 4
 """x, y, z of a landmark, and the log-odds of its visibility."""
 
@@ -66,15 +68,23 @@ class LandmarkNoise:
         self._bank = list(bank)
 
     def emulate(
-        self, rng: np.random.Generator, seconds: Floats, truth: Floats, velocity: Floats, activity: NDArray[np.int64]
+        self,
+        rng: np.random.Generator,
+        seconds: Floats,
+        truth: Floats,
+        velocity: Floats,
+        activity: NDArray[np.int64],
+        share: float = 1.0,
     ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        """What the estimator shows of true poses (n, 33, 3) at `seconds` (n,).
+        """What the estimator shows of true poses (n, 33, 3) at `seconds` (n,). `share`: how much of what it shows of a mannequin,
+        beside the truth; of people it shows less of that, and of each something of its own.
 
         Returns world (n, 33, 3) m, visibility (n, 33), present (n,).
         """
         shown = predict(self._mean, truth, velocity)
+        shown[..., :3] = truth + share * (shown[..., :3] - truth)
         present = np.ones(len(seconds), dtype=np.bool_)
-        gain = rng.uniform(0.8, 1.25)
+        gain = rng.uniform(0.8, 1.25) * max(share, LEAST_NOISE)
         cuts = [0, *(np.flatnonzero(np.diff(activity)) + 1).tolist(), len(seconds)]
         for start, end in pairwise(cuts):
             run = slice(start, end)

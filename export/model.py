@@ -6,26 +6,22 @@ B sequences, T ticks, N = 33 nodes, C channels. Both forms share every weight: `
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from device.messages import EXERCISES, Stage
 from device.runtime.features import INERTIAL_CHANNELS, SKELETON_CHANNELS
-from device.skeleton import ADJACENCY, BAND_NODES, JOINT_NODES, JOINTS, N_BANDS, N_JOINTS, N_NODES
+from device.skeleton import ADJACENCY, BAND_NODES, JOINT_NODES, N_BANDS, N_JOINTS, N_NODES
 from export.blind import Blind, Said
+from export.geometry import PRESENT, VISIBILITY, Geometry, constant
+from export.onlooker import FULLY_WORN, SHARE, Onlooker
 from export.temporal import EVERY_TICK, TemporalLayer, stepped
 
-PRESENT = -1
-"""Index of the flag that says whether the modality is there, in both feature vectors."""
-VISIBILITY = -2
-"""Index of the visibility among the skeleton's features."""
 LOOKED_AT = 4 * N_NODES + N_BANDS * INERTIAL_CHANNELS + 5 * N_JOINTS
 """Numbers that the refiner reads of a tick: landmarks, visibilities, bands, and the angles shown and refined."""
 
@@ -41,7 +37,7 @@ class Shape:
     action: int = 40
     posture: int = 64
     dropout: float = 0.3
-    refiner: tuple[int, int] = (252, 212)
+    refiner: tuple[int, int] = (144, 120)
     doubt: int = 48
 
     @property
@@ -61,60 +57,6 @@ class Heads(NamedTuple):
     importance: Tensor  # (..., 33), sums to 1
 
 
-def _constant(values: NDArray[np.floating[Any]]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-
-
-class Geometry(nn.Module):
-    """The angles that the landmarks themselves show: `skeleton.joint_angles` as a graph of static shapes.
-
-    Every angle is read as pi/2 + atan2(-cos, sin), whose cut lies at -pi/2, where no joint goes.
-    """
-
-    bones: Tensor
-    sagittal: Tensor
-    primary: Tensor
-    secondary: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        bones = np.zeros((2 * N_JOINTS + 1, N_NODES))
-        for i, joint in enumerate(JOINTS):
-            bones[i, joint.a] += 1
-            bones[i, joint.b] -= 1
-            bones[N_JOINTS + i, joint.c] += 1
-            bones[N_JOINTS + i, joint.b] -= 1
-        bones[-1, [23, 11]], bones[-1, [24, 12]] = 1, -1
-        first = [JOINT_NODES.index(node) == i for i, node in enumerate(JOINT_NODES)]
-        scatter = np.zeros((2, N_NODES, N_JOINTS))
-        for i, node in enumerate(JOINT_NODES):
-            scatter[0 if first[i] else 1, node, i] = 1
-        self.register_buffer("bones", _constant(bones), persistent=False)
-        self.register_buffer("sagittal", _constant(np.array([j.sagittal for j in JOINTS])), persistent=False)
-        self.register_buffer("primary", _constant(scatter[0]), persistent=False)
-        self.register_buffer("secondary", _constant(scatter[1]), persistent=False)
-
-    def forward(self, skeleton: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., 33, 11) -> angles (..., 12) rad, zero where no pose is present; the same at their nodes (..., 33, 2)."""
-        present = skeleton[..., 0, PRESENT:]  # (..., 1)
-        bone = F.linear(skeleton[..., 0:3].transpose(-1, -2), self.bones)  # (..., 3, 25)
-        left = bone[..., -1:]
-        left = left / torch.sqrt((left * left).sum(-2, keepdim=True) + 1e-9)  # (..., 3, 1)
-        u, v = bone[..., :N_JOINTS], bone[..., N_JOINTS : 2 * N_JOINTS]  # (..., 3, 12)
-        u = u - self.sagittal * (u * left).sum(-2, keepdim=True) * left
-        v = v - self.sagittal * (v * left).sum(-2, keepdim=True) * left
-        ux, uy, uz = u[..., 0, :], u[..., 1, :], u[..., 2, :]
-        vx, vy, vz = v[..., 0, :], v[..., 1, :], v[..., 2, :]
-        cx, cy, cz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx  # u x v, (..., 12)
-        signed = cx * left[..., 0, :] + cy * left[..., 1, :] + cz * left[..., 2, :]
-        unsigned = torch.sqrt(cx * cx + cy * cy + cz * cz + 1e-12)
-        sine = self.sagittal * signed + (1 - self.sagittal) * unsigned
-        cosine = ux * vx + uy * vy + uz * vz
-        angles = (math.pi / 2 + torch.atan2(-cosine, sine)) * present
-        at_nodes = torch.stack((F.linear(angles, self.primary), F.linear(angles, self.secondary)), -1)
-        return angles, at_nodes
-
-
 class Fusion(nn.Module):
     """Both modalities on the nodes. f = p + (sigmoid(W u) - 1/2) where there is an IMU and f = p where there is
     none (eq. 15; the half makes the correction vanish with its signal), beside the concatenation p || u (eq. 14),
@@ -129,7 +71,7 @@ class Fusion(nn.Module):
         super().__init__()
         scatter = np.zeros((N_NODES, N_BANDS))
         scatter[list(BAND_NODES), range(N_BANDS)] = 1
-        self.register_buffer("scatter", _constant(scatter), persistent=False)
+        self.register_buffer("scatter", constant(scatter), persistent=False)
         self.register_buffer("skeleton_scale", torch.ones(SKELETON_CHANNELS))
         self.register_buffer("inertial_scale", torch.ones(INERTIAL_CHANNELS))
         self.position = nn.Linear(SKELETON_CHANNELS + 2, channels, bias=False)
@@ -158,7 +100,7 @@ class Attention(nn.Module):
         self.project = nn.Linear(channels, channels)
         self.sender = nn.Parameter(torch.randn(heads, 1, self.width) * 0.3)
         self.receiver = nn.Parameter(torch.randn(heads, 1, self.width) * 0.3)
-        self.register_buffer("mask", _constant(np.where(ADJACENCY, 0.0, -1e4)), persistent=False)
+        self.register_buffer("mask", constant(np.where(ADJACENCY, 0.0, -1e4)), persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(M, 33, C) -> (M, 33, C) and the attention averaged over heads (M, 33 receivers, 33 senders)."""
@@ -205,7 +147,7 @@ class Readout(nn.Module):
         super().__init__()
         select = np.zeros((N_JOINTS, N_NODES))
         select[range(N_JOINTS), list(JOINT_NODES)] = 1
-        self.register_buffer("select", _constant(select), persistent=False)
+        self.register_buffer("select", constant(select), persistent=False)
         self.dropout = nn.Dropout(shape.dropout)
         self.summary = nn.Linear(shape.channels, shape.node_summary)
         self.action = nn.Linear(N_NODES * shape.node_summary + shape.channels, shape.action)
@@ -282,8 +224,8 @@ class Refiner(nn.Module):
 class Coach(nn.Module):
     """Whole sequences: skeleton (B, T, 33, 11), inertial (B, T, 4, 8) -> heads of every tick (B, T, ...).
 
-    `blind`: None until it is trained; the graph is all that is heard then. `refiner`: None until it is fitted; the graph's
-    angles are the coach's then.
+    `onlooker`, `blind`: None until they are trained; the graph is all that is heard then. `refiner`: None until it is fitted; the
+    graph's angles are the coach's then.
     """
 
     def __init__(self, shape: Shape | None = None) -> None:
@@ -294,6 +236,7 @@ class Coach(nn.Module):
         self.encoder = nn.ModuleList(TemporalLayer(self.shape.channels, d) for d in self.shape.dilations)
         self.reasoner = Reasoner(self.shape)
         self.readout = Readout(self.shape)
+        self.onlooker: Onlooker | None = None
         self.blind: Blind | None = None
         self.refiner: Refiner | None = None
 
@@ -307,12 +250,22 @@ class Coach(nn.Module):
         batch, ticks = judged[0].shape[:2]
         heads = self.heads(*(signal.reshape(batch * ticks, *signal.shape[2:]) for signal in judged))
         heads = Heads(*(head.reshape(batch, ticks, -1) for head in heads))
+        if self.onlooker is not None:
+            heads = seconded(heads, self.onlooker(skeleton, at), judged[2])
         return heads if self.blind is None else heard(heads, self.blind(inertial, at), *judged[1:3])
 
     def heads(self, x: Tensor, skeleton: Tensor, inertial: Tensor, shown: Tensor) -> Heads:
         """Encoded nodes (M, 33, C), signals (M, 33, 11), (M, 4, 8) and shown angles (M, 12) of M ticks -> heads (M, ...)."""
         heads: Heads = self.readout(*self.reasoner(x), shown)
         return heads if self.refiner is None else self.refiner(skeleton, inertial, shown, heads)
+
+
+def seconded(heads: Heads, seen: Said, inertial: Tensor) -> Heads:
+    """The heads of ticks with the bands' signals (..., 4, 8), and the exercise that the onlooker names weighed in, the less the
+    more bands are worn. Where in a repetition somebody is, the graph tells: two phases that differ have no middle."""
+    worn = inertial[..., PRESENT].mean(-1, keepdim=True)
+    share = SHARE * (1 - (1 - FULLY_WORN) * worn * worn)
+    return heads._replace(exercise=heads.exercise + share * (seen.exercise - heads.exercise))
 
 
 def heard(heads: Heads, felt: Said, skeleton: Tensor, inertial: Tensor) -> Heads:
@@ -337,20 +290,24 @@ class CoachWindow(nn.Module):
 
 
 class CoachStep(nn.Module):
-    """One tick: skeleton (1, 33, 11), inertial (1, 4, 8), and of the past taps (2 L, 33, C), bands (2 L, 4, C), memory (2 L, C)
-    -> heads (1, ...) and what each layer has read now, (L, ...) in the order of the past.
+    """One tick: skeleton (1, 33, 11), inertial (1, 4, 8), and of the past taps (2 L, 33, C), sight (2 L, C), bands (2 L, 4, C),
+    memory (2 L, C) -> heads (1, ...) and what each layer has read now, (L, ...) in the order of the past.
 
     Rows 2l and 2l+1 of a past are the input of layer l as it was 2d and d ticks ago.
     """
 
-    def __init__(self, coach: Coach, blind: Blind) -> None:
+    def __init__(self, coach: Coach, onlooker: Onlooker, blind: Blind) -> None:
         super().__init__()
-        self.coach, self.blind = coach, blind
+        self.coach, self.onlooker, self.blind = coach, onlooker, blind
 
-    def forward(self, skeleton: Tensor, inertial: Tensor, taps: Tensor, bands: Tensor, memory: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, skeleton: Tensor, inertial: Tensor, taps: Tensor, sight: Tensor, bands: Tensor, memory: Tensor
+    ) -> tuple[Tensor, ...]:
         shown, at_nodes = self.coach.geometry(skeleton)
         x, encoded = stepped(self.coach.encoder, self.coach.fusion(skeleton, inertial, at_nodes), taps)
         heads = self.coach.heads(x, skeleton, inertial, shown)
+        seen, sighted = stepped(self.onlooker.encoder, self.onlooker.glance(skeleton, shown), sight)
         felt, banded = stepped(self.blind.encoder, self.blind.felt(inertial), bands)
         action, remembered = stepped(self.blind.memory, self.blind.together(felt), memory)
-        return (*heard(heads, self.blind.say(action), skeleton, inertial), encoded, banded, remembered)
+        heads = heard(seconded(heads, self.onlooker.say(seen), inertial), self.blind.say(action), skeleton, inertial)
+        return (*heads, encoded, sighted, banded, remembered)

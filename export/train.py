@@ -21,6 +21,7 @@ from export.blind import Blind, Said
 from export.checkpoint import Checkpoint
 from export.dataset import Batch, Labels, Sampler, Session, in_repetition, whole
 from export.model import Coach, Heads
+from export.onlooker import Onlooker
 
 Network = torch.nn.Module
 """Maps skeleton (B, T, 33, 11), inertial (B, T, 4, 8) and a slice of the ticks to Heads, as `Coach` does, or as its loss asks."""
@@ -150,6 +151,12 @@ def blind_loss(blind: Network, batch: Batch, at: slice) -> dict[str, Tensor]:
     """Parts of the loss of a network that gives what is Said of bands alone."""
     inertial = torch.from_numpy(batch.inertial).to(next(blind.parameters()).device)
     return said_losses(blind(inertial, at), batch.labels.at((slice(None), at)))
+
+
+def onlooker_loss(onlooker: Network, batch: Batch, at: slice) -> dict[str, Tensor]:
+    """Parts of the loss of a network that gives what is Said of a skeleton alone."""
+    skeleton = torch.from_numpy(batch.skeleton).to(next(onlooker.parameters()).device)
+    return said_losses(onlooker(skeleton, at), batch.labels.at((slice(None), at)))
 
 
 def train(
@@ -287,6 +294,17 @@ def standardise(coach: Coach, sampler: Sampler, batches: int = 20) -> None:
 def standardise_blind(blind: Blind, sampler: Sampler, batches: int = 20) -> None:
     """The same for the network of the bands."""
     _fit_scale(blind.scale, [sampler.batch(8).inertial for _ in range(batches)])
+
+
+@torch.no_grad()
+def standardise_onlooker(onlooker: Onlooker, sampler: Sampler, batches: int = 20) -> None:
+    """Set the scales of what it reads, so that each number's standard deviation is one where somebody is seen."""
+    read = []
+    for _ in range(batches):
+        skeleton = torch.from_numpy(sampler.batch(8).skeleton).flatten(0, 1)
+        shown, _ = onlooker.geometry(skeleton)
+        read.append(onlooker.look(skeleton, shown)[skeleton[:, 0, -1] > 0])
+    onlooker.scale.copy_(1 / torch.cat(read).std(0).clamp(0.05, 20))
 
 
 def _fit_scale(scale: Tensor, drawn: Sequence[NDArray[np.float32]]) -> None:

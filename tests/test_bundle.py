@@ -71,7 +71,7 @@ def test_a_folder_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(folder: Path) -> None:
     change(folder, format=1)
-    with pytest.raises(BundleError, match="format 1, and this Spotter reads format 4"):
+    with pytest.raises(BundleError, match="format 1, and this Spotter reads format 5"):
         load_bundle(folder)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from strange_bodies import assert_a_body_can_do_it_and_it_is_none, track
 
-from device.sim.gym import _hanging, _jogging, _jumping, _lifting, _sitting_up, _walking, draw_gym
-from device.sim.script import plan_others
+from device.sim.gym import _hanging, _jumping, _sitting_up, draw_gym, draw_jogging, draw_lifting, draw_walking
+from device.sim.script import LIVELY, plan_others
 from device.sim.strange import Strange
 from device.skeleton import NODE
 
@@ -27,12 +27,12 @@ def test_a_body_can_do_it_and_it_is_none(seed: int) -> None:
 
 def test_each_is_another_one_and_only_lively_sessions_have_them() -> None:
     assert len({str(draw_gym(np.random.default_rng(seed))) for seed in range(200)}) == 200
-    assert plan_others(5, lively=True) == plan_others(5, lively=True) != plan_others(5)
+    assert plan_others(5, LIVELY) == plan_others(5, LIVELY) != plan_others(5)
 
 
 def test_what_is_lifted_hangs_from_arms_that_point_down_and_the_shins_lean() -> None:
     resting_low = 0
-    for strange in some(_lifting, 30):
+    for strange in some(draw_lifting, 30):
         landmarks = cycles_of(strange)
         shoulder, wrist, hip, knee, ankle = (
             landmarks[:, NODE[f"left_{name}"]] for name in ("shoulder", "wrist", "hip", "knee", "ankle")
@@ -48,7 +48,7 @@ def test_what_is_lifted_hangs_from_arms_that_point_down_and_the_shins_lean() -> 
 
 
 def test_who_walks_puts_one_foot_before_the_other_and_its_shins_lean_there_and_back() -> None:
-    for strange in some(_walking):
+    for strange in some(draw_walking):
         landmarks = cycles_of(strange)
         feet = landmarks[:, [NODE["left_ankle"], NODE["right_ankle"]]]
         assert np.corrcoef(feet[:, 0, 0], feet[:, 1, 0])[0, 1] < -0.5
@@ -58,7 +58,7 @@ def test_who_walks_puts_one_foot_before_the_other_and_its_shins_lean_there_and_b
 
 
 def test_who_jogs_lifts_knee_after_knee_and_swings_the_arms_against_them() -> None:
-    for strange in some(_jogging):
+    for strange in some(draw_jogging):
         seen = track(strange)
         # The last of it, before a hold and the way back into the relaxed stance.
         steps = round(50 * strange.times * sum(seconds for seconds, _ in strange.cycle))

@@ -2,17 +2,15 @@
 
 import numpy as np
 import pytest
+from drawn_manners import ALL, exercises_with_any
 
-from device.exercises import load_exercises
 from device.messages import NS_PER_S
 from device.sim.bands import perfect_sensors, true_imu
 from device.sim.lively import livened
-from device.sim.manner import AS_USUAL, Manner, draw_manner
+from device.sim.manner import Manner, draw_manner
 from device.sim.motion import motion_of
-from device.sim.script import SessionPlan, SetBlock, plan_session
+from device.sim.script import ANYBODY, LIVELY, SessionPlan, SetBlock, plan_session
 from device.sim.trainee import VirtualTrainee
-
-ALL = load_exercises()
 
 
 def drawn(name: str, seed: int) -> Manner:
@@ -27,19 +25,13 @@ def doing(name: str, manner: Manner) -> VirtualTrainee:
 
 
 def test_only_what_an_exercise_leaves_free_is_drawn() -> None:
-    manners = {name: [drawn(name, seed) for seed in range(60)] for name in ALL}
-
-    def with_any(attribute: str) -> set[str]:
-        usual = getattr(AS_USUAL, attribute)
-        return {name for name, of_it in manners.items() if any(getattr(manner, attribute) != usual for manner in of_it)}
-
-    assert with_any("swing") == {"bicep_curl"}
-    assert with_any("sat") == {"squat"}
-    assert with_any("early") == with_any("arms") == {"squat", "lunge"}
-    assert with_any("raised") == {"jumping_jack"}
-    assert with_any("hold_s") == with_any("there") == set(ALL) - {"jumping_jack"}
-    assert all(manner.jump == min(manner.pace, 1) ** 2 for manner in manners["jumping_jack"])
-    assert with_any("pace") == with_any("rest") == set(ALL)
+    assert exercises_with_any(drawn, "swing") == {"bicep_curl"}
+    assert exercises_with_any(drawn, "middle") == {"squat", "push_up"}
+    assert exercises_with_any(drawn, "early") == exercises_with_any(drawn, "arms") == {"squat", "lunge"}
+    assert exercises_with_any(drawn, "start") == {"jumping_jack"}
+    assert exercises_with_any(drawn, "hold_s") == exercises_with_any(drawn, "there") == set(ALL) - {"jumping_jack"}
+    assert all(manner.jump == min(manner.pace, 1) ** 2 for manner in (drawn("jumping_jack", seed) for seed in range(60)))
+    assert exercises_with_any(drawn, "pace") == exercises_with_any(drawn, "rest") == set(ALL)
 
 
 def test_arms_are_thrown_forward_in_squats_as_fast_as_people_throw_them() -> None:
@@ -56,10 +48,10 @@ def test_arms_are_thrown_forward_in_squats_as_fast_as_people_throw_them() -> Non
 
 
 def test_lively_sessions_differ_from_those_in_any_manner_in_nothing_but_that() -> None:
-    usual, lively = (plan_session(7, variety=1.0, manners=True, lively=lively) for lively in (False, True))
+    usual, lively = (plan_session(7, variety=1.0, people=people) for people in (ANYBODY, LIVELY))
     assert lively != usual
     assert {block.exercise for block in lively.blocks if isinstance(block, SetBlock)} == set(ALL)
-    assert plan_session(7, variety=1.0, manners=True, lively=True) == lively
+    assert plan_session(7, variety=1.0, people=LIVELY) == lively
 
 
 def test_the_skin_over_a_planted_wrist_stays_behind_the_hand_and_leans_to_the_side_as_people_do() -> None:

@@ -22,7 +22,7 @@ from device.skeleton import JOINTS, LANDMARKS
 
 log = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
 """Version of the bundle's format; another one is refused."""
 MANIFEST = "manifest.json"
 STEP = "step_int8.tflite"

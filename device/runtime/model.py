@@ -19,8 +19,9 @@ from device.runtime.features import FeatureConstants
 from device.runtime.pose import _without_chatter
 from device.skeleton import N_NODES
 
-PASTS = ("taps", "bands", "memory")
-"""Tensors that a step takes of its past: of the encoder, (2 L, 33, C), and of the network of the bands, (2 L, 4, C), (2 L, C)."""
+PASTS = ("taps", "sight", "bands", "memory")
+"""Tensors that a step takes of its past: of the encoder, (2 L, 33, C), of the onlooker, (2 L, C), and of the network of the
+bands, (2 L, 4, C), (2 L, C)."""
 INPUTS = ("skeleton", "inertial", *PASTS)
 """Tensors that a step takes, the first two of this tick: (1, 33, 11), (1, 4, 8)."""
 HEADS = ("exercise", "stage", "phase", "angles", "log_sigma", "importance")

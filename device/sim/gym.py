@@ -42,7 +42,7 @@ def draw_gym(rng: np.random.Generator) -> Strange:
     return of_families(rng, _FAMILIES, draw_strange)
 
 
-def _jogging(rng: np.random.Generator) -> Strange:
+def draw_jogging(rng: np.random.Generator) -> Strange:
     """In place, or marching: knee by knee, with arms that swing along."""
     stance = {"knee": 172.0, "flex": rng.uniform(-5, 25), "abduct": rng.uniform(5, 20), "elbow": rng.uniform(60, 165)}
     raised, behind = rng.uniform(0.06, 0.45), rng.uniform(-0.3, 0.2)
@@ -57,7 +57,7 @@ def _jogging(rng: np.random.Generator) -> Strange:
     return Strange(stance, tuple(cycle), int(rng.integers(2 * TIMES[0], 2 * TIMES[1])))
 
 
-def _walking(rng: np.random.Generator) -> Strange:
+def draw_walking(rng: np.random.Generator) -> Strange:
     """As on a belt: one foot swings ahead while the other goes back with the ground, and arms swing against legs or hang."""
     stance: Changes = {
         "knee": rng.uniform(165, 175), "flex": rng.uniform(-5, 20), "abduct": rng.uniform(4, 16), "rotate": rng.uniform(-25, 10),
@@ -86,7 +86,7 @@ def _walking(rng: np.random.Generator) -> Strange:
     )
 
 
-def _lifting(rng: np.random.Generator) -> Strange:
+def draw_lifting(rng: np.random.Generator) -> Strange:
     """Something from the floor: the hips go back, and the arms hang, however far the trunk bends."""
     low = float(rng.uniform(35, 85))
     stance: Changes = {
@@ -168,4 +168,11 @@ def _at_the_bar(rng: np.random.Generator, raised: float, wide: bool) -> Changes:
     return {**raised_by, "flex": raised, "abduct": rng.uniform(0, 25), "rotate": rng.uniform(-15, 25)}
 
 
-_FAMILIES = ((0.15, _hanging), (0.13, _lifting), (0.06, _sitting_up), (0.05, _jumping), (0.03, _jogging), (0.12, _walking))
+_FAMILIES = (
+    (0.15, _hanging),
+    (0.13, draw_lifting),
+    (0.06, _sitting_up),
+    (0.05, _jumping),
+    (0.03, draw_jogging),
+    (0.12, draw_walking),
+)

@@ -191,7 +191,8 @@ def _hanging_pelvis(body: Body, p: Array, turn: Array) -> tuple[Array, Array]:
     hand = _hand_places(body, p)
     place = (hand[..., 0] + 1j * hand[..., 2]).mean(-1)
     aside = (hand[..., 1] - _SIDE * body.shoulder_half) ** 2
-    arm = np.sqrt(_two_bones(body.upper_arm, body.forearm, np.radians(_sided(p, "elbow"))) ** 2 - aside).mean(-1)
+    # A hand that is further aside than the bent arm reaches is below the shoulder then.
+    arm = np.sqrt(np.maximum(_two_bones(body.upper_arm, body.forearm, np.radians(_sided(p, "elbow"))) ** 2 - aside, 0.0)).mean(-1)
     line = leg + body.trunk * np.exp(1j * bend)
     reach = np.abs(line)
     span = np.abs(place - foot)

@@ -25,8 +25,8 @@ ARMS: dict[str, dict[str, float]] = {
 """Where arms may be that the exercise leaves free."""
 ALL_ARMS = sorted(ARMS)
 ARM_SPREAD_DEG = 7.0
-SWING_EARLY, SWING_INWARD = 1.15, -0.4
-"""How far forward the arms of a swung curl are half-way, as a share of the middle; how far the hands come in for each degree."""
+SWING_EARLY = 1.15
+"""How far forward the arms of a swung curl are half-way, as a share of the middle."""
 SPLIT_STANCE: dict[str, float] = {
     "lead_foot_x": 0.88, "hips_x": 0.5, "lead_knee": 155, "trail_knee": 155, "lead_support": 0.5, "trail_support": 0.5,
     "trail_heel": 15,
@@ -51,11 +51,10 @@ class Manner:
     `knee`: degrees at which the knees stay at the start and the end, None as usual. `arms`: parameters of the arms at the
     start and in the middle, None as usual. `early`: share of the way to the middle after which free arms are where they will be,
     and of the way back during which they return. `split`: the feet stay apart, so the same leg leads again and again. `prone`:
-    parameters of planted hands, None as usual. `loose`: parameters of a prone body in the middle of a repetition, None as usual.
-    `there`: share of the moving time that the way to the middle takes. `hold_s`: how much longer the middle is held than usual.
-    `swing`: degrees by which the upper arms come forward, before the elbows close. `sat`: parameters of hips and trunk in the
-    middle of a squat, None as usual. `raised`: degrees by which the arms of who jumps stay away from the trunk at the start.
-    `jump`: how high that is, as a share of the usual height.
+    parameters of planted hands, None as usual. `there`: share of the moving time that the way to the middle takes. `hold_s`: how
+    much longer the middle is held than usual. `swing`: degrees by which the upper arms come forward, before the elbows close;
+    the forearms turn in by `inward` for each of them. `start`, `middle`: other parameters at the start and the end of a
+    repetition, and in its middle; None as usual. `jump`: how high somebody jumps, as a share of the usual height.
     """
 
     pace: float = 1.0
@@ -66,12 +65,12 @@ class Manner:
     early: float = 1.0
     split: bool = False
     prone: dict[str, float] | None = None
-    loose: dict[str, float] | None = None
     there: float = 0.5
     hold_s: float = 0.0
     swing: float = 0.0
-    sat: dict[str, float] | None = None
-    raised: float = 0.0
+    inward: float = 0.0
+    start: dict[str, float] | None = None
+    middle: dict[str, float] | None = None
     jump: float = 1.0
 
 
@@ -114,7 +113,7 @@ def draw_manner(rng: np.random.Generator, exercise: Exercise, motion: Motion) ->
         arms=both_arms(rng, ALL_ARMS, 0.35) if free_arms and rng.random() < 0.6 else None,
         split=bool(steps and rng.random() < 0.4),
         prone=_planted(rng) if prone and rng.random() < 0.8 else None,
-        loose=_loose(rng, motion) if prone and rng.random() < 0.7 else None,
+        middle=_loose(rng, motion) if prone and rng.random() < 0.7 else None,
     )
 
 
@@ -139,15 +138,16 @@ def in_manner(motion: Motion, manner: Manner) -> Motion:
         phases, keys = _with_early_arms(phases, keys, manner.early)
     if manner.prone is not None:
         stance |= manner.prone
-    if manner.loose is not None:
-        keys[middle_of(phases)] |= manner.loose
-    if manner.raised:
-        stance["abduct"] = at_rest(stance, "abduct") + manner.raised
     keys = [{name: v * manner.jump if name.endswith("hop") else v for name, v in key.items()} for key in keys]
-    if manner.sat is not None:
-        keys[middle_of(phases)] |= manner.sat
+    if manner.start is not None:
+        stance |= manner.start
+    if manner.middle is not None:
+        i = middle_of(phases)
+        keys[i] |= manner.middle
+        if keys[i + 1]:
+            keys[i + 1] |= manner.middle
     if manner.swing:
-        phases, keys = _swung(stance, phases, keys, manner.swing)
+        phases, keys = _swung(stance, phases, keys, manner.swing, manner.inward)
     return dataclasses.replace(
         motion,
         stance=stance,
@@ -186,17 +186,17 @@ def _with_early_arms(
 
 
 def _swung(
-    stance: dict[str, float], phases: tuple[float, ...], keys: list[dict[str, float]], swing: float
+    stance: dict[str, float], phases: tuple[float, ...], keys: list[dict[str, float]], swing: float, inward: float
 ) -> tuple[tuple[float, ...], list[dict[str, float]]]:
-    """Phases and keys with upper arms that come forward before the elbows close, and hands that come in."""
+    """Phases and keys with upper arms that come forward before the elbows close, and forearms that turn in."""
     i = middle_of(phases)
     forward = {name: value + swing for name, value in keys[i].items() if name.endswith("flex")}
-    inward = {
-        name.replace("flex", "rotate"): at_rest(stance, name.replace("flex", "rotate")) + SWING_INWARD * swing for name in forward
+    turned = {
+        name.replace("flex", "rotate"): at_rest(stance, name.replace("flex", "rotate")) - inward * swing for name in forward
     }
     early = {name: at_rest(stance, name) + SWING_EARLY * (value - at_rest(stance, name)) for name, value in forward.items()}
     keyed = [*zip(phases, keys, strict=True), (phases[i] / 2, early), ((1 + phases[i + 1]) / 2, early)]
-    keyed[i] = (phases[i], keys[i] | forward | inward)
+    keyed[i] = (phases[i], keys[i] | forward | turned)
     keyed.sort(key=lambda at: at[0])
     return tuple(phase for phase, _ in keyed), [key for _, key in keyed]
 

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from device.exercises import Exercise, load_exercises
+from device.sim.everyday import draw_everyday
+from device.sim.free import freed
 from device.sim.gym import draw_gym
 from device.sim.lively import livened
 from device.sim.manner import AS_USUAL, Manner, draw_manner
-from device.sim.motion import TEMPOS, motion_of
-from device.sim.strange import Strange, draw_strange
+from device.sim.motion import TEMPOS, Motion, motion_of
+from device.sim.strange import Family, Strange, draw_strange
 from device.sim.transitions import ACTIVITIES, OTHER_EXERCISES
 
 FROM_BEHIND = 0.08
 """Share of the sets in any manner that are done with the back to the camera."""
 NEVER_NAMED = 0.6
 """Share of the other exercises that are drawn rather than taken from the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who does sessions that nobody judges. `manner`: theirs, given one that was drawn for anybody. `other`: draws what they do
+    beside exercises of ours."""
+
+    manner: Callable[[np.random.Generator, Manner, Exercise, Motion], Manner]
+    other: Family
+
+
+ANYBODY = People(lambda _rng, manner, _exercise, _motion: manner, draw_strange)
+LIVELY = People(livened, draw_gym)
+"""Whom only bands watch."""
+FREE = People(freed, draw_everyday)
+"""Whom a camera watches, and who do as people do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +92,36 @@ def plan_session(
     exercises: Mapping[str, Exercise] | None = None,
     variety: float = 0.0,
     brief: bool = False,
-    manners: bool = False,
-    lively: bool = False,
+    people: People | None = None,
 ) -> SessionPlan:
     """A session from a seed: the named sets in order, by default each exercise once in random order.
 
     `reps`: repetitions of every set (default 6 to 8). `variety`: 0 a session as people do it (mostly one clear habit per set),
     up to 1 for training data: any heading, more kinds of rests, and habits of any size, up to two at a time, that change
     every repetition or two, so that nothing but the movement itself tells of them. `brief`: hardly any rest, and no
-    turning before the first set. `manners`: sets are done in any manner, also with the back to the camera, and the rests have
-    exercises that the coach does not know. `lively`: manners, too, in which only bands are watched.
+    turning before the first set. `people`: sets are done in their manners, also with the back to the camera, and the rests have
+    exercises that the coach does not know.
     """
     rng = np.random.default_rng((seed, 1))
     known = exercises if exercises is not None else load_exercises()
     names = list(sets) if sets is not None else [str(name) for name in rng.permutation(sorted(known))]
-    blocks: list[SetBlock | RestBlock] = [_rest(rng, variety, short=True, others=manners, lively=lively)]
+    blocks: list[SetBlock | RestBlock] = [_rest(rng, variety, short=True, people=people)]
     for name in names:
         planned = _set(rng, known[name], reps, variety)
-        blocks += [in_any_manner(rng, planned, known[name], lively=lively) if manners else planned]
-        blocks += [_rest(rng, variety, short=brief, others=manners, lively=lively)]
+        blocks += [in_manner_of(people, rng, planned, known[name]) if people else planned]
+        blocks += [_rest(rng, variety, short=brief, people=people)]
     heading_rad = float(np.radians(rng.uniform(-35, 35)))
     faced = [block.heading_rad for block in blocks if isinstance(block, SetBlock)]
     return SessionPlan(faced[0] if brief and faced else heading_rad, tuple(blocks))
 
 
-def plan_others(seed: int, *, lively: bool = False) -> SessionPlan:
-    """A session of nothing but exercises that the coach does not know, facing anywhere; `lively`: those of gyms among them."""
+def plan_others(seed: int, people: People = ANYBODY) -> SessionPlan:
+    """A session of nothing but what the coach does not know and these `people` do, facing anywhere."""
     rng = np.random.default_rng((seed, 1))
     blocks = tuple(
         RestBlock(
             1.0,
-            tuple(
-                _other(rng, name, lively=lively) for name in rng.choice(sorted(OTHER_EXERCISES), size=3, replace=False).tolist()
-            ),
+            tuple(_other(rng, name, people) for name in rng.choice(sorted(OTHER_EXERCISES), size=3, replace=False).tolist()),
         )
         for _ in range(4)
     )
@@ -127,15 +142,13 @@ def _set(rng: np.random.Generator, exercise: Exercise, reps: int | None, variety
     )
 
 
-def in_any_manner(rng: np.random.Generator, block: SetBlock, exercise: Exercise, *, lively: bool) -> SetBlock:
-    """`block` as anybody might do it; `lively`: where only bands are watched."""
+def in_manner_of(people: People, rng: np.random.Generator, block: SetBlock, exercise: Exercise) -> SetBlock:
+    """`block` as these `people` might do it."""
     motion = motion_of(exercise)
     # Push-ups are seen from the side only; whoever stands may also turn the back on the camera.
     behind = motion.turn[0] == 0 and rng.random() < FROM_BEHIND
     away = float(block.heading_rad + np.pi * behind)
-    manner = draw_manner(rng, exercise, motion)
-    if lively:
-        manner = livened(rng, manner, exercise, motion)
+    manner = people.manner(rng, draw_manner(rng, exercise, motion), exercise, motion)
     return dataclasses.replace(block, heading_rad=away, manner=manner)
 
 
@@ -166,17 +179,15 @@ def _drawn(
     return tuple(planned)
 
 
-def _rest(rng: np.random.Generator, variety: float, *, short: bool, others: bool, lively: bool) -> RestBlock:
+def _rest(rng: np.random.Generator, variety: float, *, short: bool, people: People | None) -> RestBlock:
     most = 1 if short or variety == 0 else 3
     count = int(rng.integers(0, most + 1))
-    known = sorted({**ACTIVITIES, **OTHER_EXERCISES} if others else ACTIVITIES)
+    known = sorted({**ACTIVITIES, **OTHER_EXERCISES} if people else ACTIVITIES)
     names = [str(name) for name in rng.choice(known, size=count, replace=False)]
-    done = tuple(_other(rng, name, lively=lively) if name in OTHER_EXERCISES else name for name in names)
+    done = tuple(_other(rng, name, people) if people and name in OTHER_EXERCISES else name for name in names)
     low, high = (1.0, 2.0) if short else (4.5, 7.0)
     return RestBlock(float(rng.uniform(low * (1 - 0.5 * variety), high)), done)
 
 
-def _other(rng: np.random.Generator, name: str, *, lively: bool) -> str | Strange:
-    if rng.random() >= NEVER_NAMED:
-        return name
-    return draw_gym(rng) if lively else draw_strange(rng)
+def _other(rng: np.random.Generator, name: str, people: People) -> str | Strange:
+    return name if rng.random() >= NEVER_NAMED else people.other(rng)

@@ -27,12 +27,15 @@ SIDES = ("left", "right")
 @dataclass(frozen=True, slots=True)
 class Strange:
     """`stance`: parameters that differ from a relaxed stance all along; `cycle`: seconds to each key of it and the parameters
-    that change there, `times` in a row. `prone`: on hands and toes."""
+    that change there, `times` in a row. `prone`: on hands and toes. `way_s`: seconds
+    to the stance and back, for who stands. `doubtful`: whether those ways may be anything, one of ours, too."""
 
     stance: Changes
     cycle: tuple[Step, ...]
     times: int
     prone: bool = False
+    way_s: float = 1.6
+    doubtful: bool = True
 
 
 Family = Callable[[np.random.Generator], Strange]

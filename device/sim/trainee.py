@@ -285,7 +285,8 @@ class VirtualTrainee:
             if isinstance(activity, Strange):
                 before = choreography.now_s
                 begun, ended = choreography.exercise(activity)
-                self._between += [(_ns(before), _ns(begun)), (_ns(ended), _ns(choreography.now_s))]
+                if activity.doubtful:
+                    self._between += [(_ns(before), _ns(begun)), (_ns(ended), _ns(choreography.now_s))]
             elif activity in OTHER_EXERCISES:
                 choreography.activity(activity, self._rng.uniform(0.6, 1.3), self._rng.uniform(0.8, 1.1))
             else:

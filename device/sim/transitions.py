@@ -244,7 +244,7 @@ class Choreography:
         if strange.prone:
             self.get_down(stance)
         else:
-            self.go(stance, 1.6)
+            self.go(stance, strange.way_s)
         begun, vector = self.now_s, stance
         for after_s, changes in strange.cycle * strange.times:
             vector = with_parameters(vector, changes)
@@ -254,7 +254,7 @@ class Choreography:
             self.key(0.6, stance)
             self.get_up()
         else:
-            self.key(1.6, RELAXED)
+            self.key(strange.way_s, RELAXED)
         return begun, ended
 
     def get_down(self, plank: Array) -> None:

@@ -19,7 +19,7 @@ from device.messages import NS_PER_S
 from device.skeleton import N_BANDS, mid_hip
 from export.datasets.clip import Clip, Truth, only
 from export.datasets.files import read_arrays
-from export.datasets.skeletons import landmarks_of
+from export.datasets.skeletons import body_axes, landmarks_of
 
 IMU_HZ = 50.0
 ACTIONS: dict[int, tuple[str, str]] = {
@@ -78,9 +78,23 @@ def landmarks(skeleton: NDArray[np.float32], names: list[str]) -> NDArray[np.flo
     joints |= {f"{s}_index": at[f"{s}_hand"] for s in ("left", "right")}
     joints |= {f"{s}_foot_index": at[f"{s}_foot"] for s in ("left", "right")}
     joints["head_centre"] = at["head"]
+    _lower_hips(joints)
     x = landmarks_of(joints)
     x -= mid_hip(x)[:, None]
     return np.asarray(np.concatenate([x, np.full((*x.shape[:2], 1), _VISIBILITY)], axis=-1), dtype=np.float32)
+
+
+def _lower_hips(joints: dict[str, NDArray[np.float64]]) -> None:
+    """Put the hips, in place, where thighs are as long as shanks, as they are in people; a Kinect has them 6 cm above that, so
+    that all limbs are too long by a quarter for such a trunk."""
+    spare = [
+        np.linalg.norm(joints[f"{s}_hip"] - joints[f"{s}_knee"], axis=-1)
+        - np.linalg.norm(joints[f"{s}_knee"] - joints[f"{s}_ankle"], axis=-1)
+        for s in ("left", "right")
+    ]
+    down = -body_axes(joints)[2]
+    for side in ("left", "right"):
+        joints[f"{side}_hip"] = joints[f"{side}_hip"] + float(np.median(spare)) * down
 
 
 def in_band_axes(inertial: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from device.messages import EXERCISES
 from device.runtime.features import SKELETON_CHANNELS
 from device.skeleton import N_NODES
-from export.model import Geometry, Heads
+from export.geometry import Geometry
+from export.model import Heads
 from export.temporal import EVERY_TICK
 from export.zoo.parts import PlainHeads, Scales
 

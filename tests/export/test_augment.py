@@ -8,7 +8,22 @@ from device.sim.bands import perfect_sensors, true_imu
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import JOINTS, MIRRORED_NODES, N_BANDS, joint_angles
 from export import augment
-from export.augment import ARMS, LEGS, MIRRORED_BANDS, _other_limbs, _sway, _turn_straps, augmented, mirrored, spoiled
+from export.augment import (
+    ARMS,
+    LEG_JOINTS,
+    LEGS,
+    MIRRORED_BANDS,
+    _misjudge_depth,
+    _other_build,
+    _other_limbs,
+    _sway,
+    _turn_straps,
+    augmented,
+    augmented_sight,
+    cut_off,
+    mirrored,
+    spoiled,
+)
 
 TIMES = np.arange(5_000_000_000, 20_000_000_000, 10_000_000, dtype=np.int64)
 
@@ -63,6 +78,48 @@ def test_other_limbs_have_other_lengths_and_the_same_bend() -> None:
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
     assert 0.01 < abs(ratio[0] - 1) < 0.2
     np.testing.assert_array_equal(signals.world[:, :13], before[:, :13])
+
+
+def test_another_build_is_as_wide_and_as_long_all_along() -> None:
+    signals = stretch()
+    before = signals.world.copy()
+    _other_build(np.random.default_rng(1), signals)
+    shift = signals.world[:, 0] - before[:, 0]
+    np.testing.assert_allclose(shift, np.tile(shift[0], (90, 1)), atol=1e-5)
+    assert 0 < np.abs(shift).max() < 0.15
+    assert not np.allclose(signals.world[:, 24] - before[:, 24], signals.world[0, 24] - before[0, 24], atol=1e-3)
+
+
+def test_misjudged_depth_is_depth_alone() -> None:
+    signals = stretch()
+    before = signals.world.copy()
+    _misjudge_depth(np.random.default_rng(1), signals)
+    np.testing.assert_array_equal(signals.world[..., :2], before[..., :2])
+    assert not np.allclose(signals.world[..., 2], before[..., 2], atol=0.1)
+
+
+def test_legs_out_of_the_picture_are_guessed_and_their_angles_are_those_shown() -> None:
+    signals = stretch()
+    before, true = signals.world.copy(), np.zeros((90, 12), np.float32)
+    angles = cut_off(np.random.default_rng(1), signals, true)
+    still = [i for i in range(33) if i not in LEGS]
+    np.testing.assert_array_equal(signals.world[:, still], before[:, still])
+    assert not np.allclose(signals.world[:, LEGS], before[:, LEGS], atol=0.1)
+    assert signals.visibility[:, [25, 26]].max() < 0.45
+    shown = joint_angles(signals.world)
+    np.testing.assert_allclose(np.cos(angles[:, LEG_JOINTS]), np.cos(shown[:, LEG_JOINTS]), atol=1e-3)
+    assert not angles[:, [i for i in range(12) if i not in LEG_JOINTS]].any()
+
+
+def test_whom_a_camera_watches_wears_nothing_and_the_truth_stays() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.tile(np.linspace(0.1, 1.2, 12, dtype=np.float32), (90, 1))
+    for _ in range(60):
+        seen, angles = augmented_sight(rng, stretch(), truth)
+        assert not seen.imu_present.any()
+        assert seen.pose_present.any()
+        assert np.isfinite(seen.world).all()
+        assert set(angles[0]) == set(truth[0])
 
 
 def test_every_mix_of_modalities_is_met_and_the_truth_stays() -> None:

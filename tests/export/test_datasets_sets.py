@@ -136,6 +136,16 @@ def test_kinect_skeletons_face_the_camera_and_only_the_wrist_s_imu_is_a_band(tmp
     assert (curl.truth.exercise, squat.truth.exercise) == ("bicep_curl", "squat")
 
 
+def test_a_kinects_hips_are_lowered_to_where_thighs_are_as_long_as_shanks(tmp_path: Path) -> None:
+    made.write_utd(tmp_path / "utd_mhad")
+    _, squat = utd_mhad.clips(tmp_path / "utd_mhad")
+    assert squat.landmarks is not None
+    x = squat.landmarks[..., :3]
+    thigh, shank = (np.linalg.norm(x[:, [a, a + 1]] - x[:, [b, b + 1]], axis=-1).mean(axis=1) for a, b in ((23, 25), (25, 27)))
+    upright = slice(0, 10)
+    assert np.median(thigh[upright]) == pytest.approx(np.median(shank[upright]), rel=0.05)
+
+
 def test_an_imu_on_the_limb_keeps_what_it_measures_along_it() -> None:
     inertial = np.array([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]], np.float32)
     wrist = utd_mhad.in_band_axes(inertial)

@@ -6,8 +6,10 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 from device.skeleton import BAND_NODES, joint_angles  # noqa: E402
 from export.blind import Blind, BlindShape  # noqa: E402
 from export.model import Coach, CoachStep, CoachWindow, Shape  # noqa: E402
+from export.onlooker import Onlooker, OnlookerShape  # noqa: E402
 
 SMALL, BLIND = Shape(channels=8, heads=2, action=8, posture=8), BlindShape(channels=8, action=12, memory=(20, 30))
+ONLOOKER = OnlookerShape(looked=16, channels=8)
 
 
 @pytest.fixture
@@ -27,18 +29,18 @@ def signals(ticks: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_step_says_what_the_window_says_from_the_first_tick_on(coach: Coach) -> None:
     skeleton, inertial = signals(80)
     skeleton[:, 30:60, :, -1] = 0
-    coach.blind = Blind(BLIND).eval()
+    coach.onlooker, coach.blind = Onlooker(ONLOOKER).eval(), Blind(BLIND).eval()
     whole = coach(skeleton, inertial)
-    step = CoachStep(coach, coach.blind)
-    pasts = [(SMALL.dilations, (33, 8)), (BLIND.dilations, (4, 8)), (BLIND.memory, (12,))]
+    step = CoachStep(coach, coach.onlooker, coach.blind)
+    pasts = [(SMALL.dilations, (33, 8)), (ONLOOKER.dilations, (8,)), (BLIND.dilations, (4, 8)), (BLIND.memory, (12,))]
     read = [torch.zeros(80, len(dilations), *shape) for dilations, shape in pasts]
     for t in range(80):
         taps = [
             torch.stack([of[t - ago, i] if t >= ago else torch.zeros(shape) for i, d in enumerate(ds) for ago in (2 * d, d)])
             for of, (ds, shape) in zip(read, pasts, strict=True)
         ]
-        *heads, nodes, bands, memory = step(skeleton[:, t], inertial[:, t], *taps)
-        for of, now in zip(read, (nodes, bands, memory), strict=True):
+        *heads, nodes, sight, bands, memory = step(skeleton[:, t], inertial[:, t], *taps)
+        for of, now in zip(read, (nodes, sight, bands, memory), strict=True):
             of[t] = now.reshape(of[t].shape)
         for head, expected in zip(heads, whole, strict=True):
             torch.testing.assert_close(head, expected[:, t], atol=1e-5, rtol=1e-5)
