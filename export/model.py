@@ -19,7 +19,7 @@ from device.runtime.features import INERTIAL_CHANNELS, SKELETON_CHANNELS
 from device.skeleton import ADJACENCY, BAND_NODES, JOINT_NODES, N_BANDS, N_JOINTS, N_NODES
 from export.blind import Blind, Said
 from export.geometry import PRESENT, VISIBILITY, Geometry, constant
-from export.onlooker import FULLY_WORN, SHARE, Onlooker
+from export.onlooker import SHARE, Onlooker
 from export.temporal import EVERY_TICK, TemporalLayer, stepped
 
 LOOKED_AT = 4 * N_NODES + N_BANDS * INERTIAL_CHANNELS + 5 * N_JOINTS
@@ -264,7 +264,7 @@ def seconded(heads: Heads, seen: Said, inertial: Tensor) -> Heads:
     """The heads of ticks with the bands' signals (..., 4, 8), and the exercise that the onlooker names weighed in, the less the
     more bands are worn. Where in a repetition somebody is, the graph tells: two phases that differ have no middle."""
     worn = inertial[..., PRESENT].mean(-1, keepdim=True)
-    share = SHARE * (1 - (1 - FULLY_WORN) * worn * worn)
+    share = SHARE * (1 - worn * worn * worn)
     return heads._replace(exercise=heads.exercise + share * (seen.exercise - heads.exercise))
 
 

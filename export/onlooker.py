@@ -20,9 +20,9 @@ from export.blind import Said
 from export.geometry import PRESENT, VISIBILITY, Geometry, constant
 from export.temporal import EVERY_TICK, TemporalLayer
 
-SHARE, FULLY_WORN = 0.8, 0.5
-"""Weight of the exercise that it names without bands, the rest being the graph's, and what is left of that where all are worn:
-about bands only the graph knows."""
+SHARE = 0.8
+"""Weight of the exercise that it names without bands, the rest being the graph's; nothing is left of it where all bands are worn,
+for of those only the graph knows."""
 
 SIDES = ("left", "right")
 LIMBS = [(f"{s}_{a}", f"{s}_{b}") for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"),

@@ -12,7 +12,7 @@ from export.blind import Said  # noqa: E402
 from export.dataset import Sampler, Session, emulated  # noqa: E402
 from export.landmark_noise import LandmarkNoise, Residuals, _Mean  # noqa: E402
 from export.model import Coach, Heads, Shape, seconded  # noqa: E402
-from export.onlooker import FULLY_WORN, LOOKED_AT, SHARE, Onlooker, OnlookerShape  # noqa: E402
+from export.onlooker import LOOKED_AT, SHARE, Onlooker, OnlookerShape  # noqa: E402
 from export.seeds import EVERYDAY, FREE  # noqa: E402
 from export.train import Recipe, badness, onlooker_loss  # noqa: E402
 from export.train_onlooker import Watched, train_onlooker  # noqa: E402
@@ -101,7 +101,7 @@ def test_it_is_weighed_in_the_less_the_more_bands_are_worn_and_only_the_exercise
     felt = torch.zeros(1, 3, 4, 8)
     felt[:, 1, 2, -1] = felt[:, 2, :, -1] = 1
     both = seconded(heads, seen, felt)
-    share = SHARE * torch.tensor([1.0, 1 - (1 - FULLY_WORN) / 16, FULLY_WORN])[:, None]
+    share = SHARE * torch.tensor([1.0, 1 - 1 / 64, 0.0])[:, None]
     torch.testing.assert_close(both.exercise, (1 - share) * heads.exercise + share * seen.exercise)
     assert both.stage is heads.stage
     assert both.phase is heads.phase
