@@ -4,6 +4,7 @@ an exercise into none."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,12 +198,23 @@ def _other_build(rng: np.random.Generator, signals: Aligned) -> None:
 
 def _other_limbs(rng: np.random.Generator, signals: Aligned, all_longer: float = 0.0) -> None:
     """Longer or shorter bones in the same posture: every direction, and so every angle, stays."""
-    for start, end, carried in SEGMENTS:
+    for sides in _limbs(signals):
         common = rng.normal(0, LENGTH_SPREAD)
-        for side in ("left", "right"):
-            bone = signals.world[:, NODE[f"{side}_{end}"]] - signals.world[:, NODE[f"{side}_{start}"]]
+        for bone, carried in sides:
             longer = all_longer + np.clip(common + rng.normal(0, SIDE_SPREAD), -0.2, 0.2)
-            signals.world[:, [NODE[f"{side}_{part}"] for part in carried]] += (longer * bone)[:, None].astype(np.float32)
+            signals.world[:, carried] += (longer * bone)[:, None].astype(np.float32)
+
+
+def _limbs(signals: Aligned) -> Iterator[list[tuple[NDArray[np.float32], list[int]]]]:
+    """Both sides' bones (T, 3) of each segment, as they are when it is its turn, with the nodes of all that hangs on each."""
+    for start, end, carried in SEGMENTS:
+        yield [
+            (
+                signals.world[:, NODE[f"{side}_{end}"]] - signals.world[:, NODE[f"{side}_{start}"]],
+                [NODE[f"{side}_{part}"] for part in carried],
+            )
+            for side in ("left", "right")
+        ]
 
 
 def _turn_camera(rng: np.random.Generator, signals: Aligned, yaw_deg: float = 4.0, pitch_deg: float = 3.0) -> None:
@@ -214,15 +226,14 @@ def _turn_camera(rng: np.random.Generator, signals: Aligned, yaw_deg: float = 4.
 
 def _misjudge_depth(rng: np.random.Generator, signals: Aligned) -> None:
     """One camera hardly sees depth: it comes out flatter or deeper, now more and then less, and limbs end too near or too far."""
-    for start, end, carried in SEGMENTS:
+    for sides in _limbs(signals):
         common = rng.normal(0, LEANING)
-        for side in ("left", "right"):
-            bone = signals.world[:, NODE[f"{side}_{end}"]] - signals.world[:, NODE[f"{side}_{start}"]]
+        for bone, carried in sides:
             away = (common + rng.normal(0, LEANING / 3)) * np.linalg.norm(bone, axis=-1)
-            signals.world[:, [NODE[f"{side}_{part}"] for part in carried], 2] += away[:, None].astype(np.float32)
+            signals.world[:, carried, 2] += away[:, None].astype(np.float32)
     ticks = len(signals.world)
     knots = rng.normal(0, rng.uniform(0, WAVER), ticks // WAVER_TICKS + 3)
-    wavering = CubicSpline(np.arange(len(knots)) * WAVER_TICKS, knots)(np.arange(ticks))
+    wavering = _through(knots, WAVER_TICKS, ticks)
     signals.world[..., 2] *= (rng.uniform(*DEPTHS) * np.exp(wavering))[:, None].astype(np.float32)
 
 
@@ -245,11 +256,16 @@ def _sway(rng: np.random.Generator, signals: Aligned) -> None:
     turned = swing[:, None, None] * rng.normal(0, math.radians(SWAY_DEG), (N_BANDS, 3))
     wobble = np.abs(rng.normal(0, math.radians(WOBBLE_DEG), (N_BANDS, 1)))
     knots = rng.normal(0, wobble, (ticks // SWAY_TICKS + 3, N_BANDS, 3))
-    turned += CubicSpline(np.arange(len(knots)) * SWAY_TICKS, knots)(np.arange(ticks))
+    turned += _through(knots, SWAY_TICKS, ticks)
     given_way = Rotation.from_rotvec(turned.reshape(-1, 3)).as_matrix().reshape(ticks, N_BANDS, 3, 3)
     moved = np.einsum("tbji,tbkj->tbki", given_way, _vectors(signals.imu))
     moved[:, :, 1] += np.gradient(turned, axis=0) * TICK_HZ
     signals.imu[:] = moved.reshape(signals.imu.shape)
+
+
+def _through(knots: NDArray[np.float64], every: int, ticks: int) -> NDArray[np.float64]:
+    """A smooth path over so many `ticks` through `knots` (k, ...), one `every` so many."""
+    return np.asarray(CubicSpline(np.arange(len(knots)) * every, knots)(np.arange(ticks)))
 
 
 def _vectors(imu: NDArray[np.float32]) -> NDArray[np.float32]:

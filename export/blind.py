@@ -36,7 +36,8 @@ class BlindShape:
         return 1 + 2 * (sum(self.dilations) + sum(self.memory))
 
 
-_WIDTHS = (len(EXERCISES), len(Stage), 2)
+SAID = (len(EXERCISES), len(Stage), 2)
+"""Numbers of a tick that are said of exercise, stage and phase."""
 
 
 class Said(NamedTuple):
@@ -66,7 +67,7 @@ class Blind(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
         self.action = nn.Linear(N_BANDS * shape.channels, shape.action)
         self.memory = nn.ModuleList(TemporalLayer(shape.action, d) for d in shape.memory)
-        self.said = nn.Linear(shape.action, sum(_WIDTHS))
+        self.said = nn.Linear(shape.action, sum(SAID))
 
     def forward(self, inertial: Tensor, at: slice = EVERY_TICK) -> Said:
         """What is said of the ticks `at`; the past is always read whole."""
@@ -88,4 +89,4 @@ class Blind(nn.Module):
 
     def say(self, x: Tensor) -> Said:
         """(..., A) -> what is said."""
-        return Said(*self.said(x).split(_WIDTHS, -1))
+        return Said(*self.said(x).split(SAID, -1))

@@ -60,8 +60,8 @@ MADE = (
     Made("lively", LIVELY, False, 360, "who does sets in lively manners, for the network of the bands"),
     Made("gym", LIVELY_OTHERS, False, 240, "who does other exercises, those of gyms among them, for the same"),
 )  # fmt: skip
-JUDGES = (Made("free", FREE, True, 0, ""), Made("lively", LIVELY, False, 0, ""))
-"""The last of these seeds tell how a training goes."""
+JUDGES = ("free", "lively")
+"""Names of those of whom the last seeds tell how a training goes."""
 DEFAULT_LOG = Path("~/.cache/spotter/training")
 
 
@@ -133,7 +133,9 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
     emulated = {
         made.name: _emulated(args, progress, made, made.seeds[: getattr(args, f"{made.name}_sessions")], noise) for made in MADE
     }
-    judging = {made.name: _emulated(args, progress, made, made.seeds[-args.held_out :], noise) for made in JUDGES}
+    judging = {
+        made.name: _emulated(args, progress, made, made.seeds[-args.held_out :], noise) for made in MADE if made.name in JUDGES
+    }
     learned = [rendered(clip, signals) for clip in found]
     held_out = [rendered(clip, signals) for clip in judged]
     recordings = _recordings(args, progress, noise, signals)
@@ -172,9 +174,7 @@ def _build(args: argparse.Namespace, progress: Progress) -> list[rows.Row]:
         beside[name] = Checkpoint(args.log.expanduser() / name, f"{recipe} {learned_from} {_code()}")
         return recipe, _reporter(progress, progress.add_task(title, total=steps, note="")), beside[name]
 
-    watched = Watched(
-        emulated["plain"], emulated["free"], emulated["everyday"], learned, recordings, judging["free"]
-    )  # fmt: skip
+    watched = Watched(emulated["plain"], emulated["free"], emulated["everyday"], learned, recordings, judging["free"])
     taught, report, kept = teach("train the onlooker", "onlooker", ONLOOKER_RECIPE, args.onlooker_steps)
     coach.onlooker = train_onlooker(watched, constants, taught, report, checkpoint=kept)
     felt = Felt(emulated["plain"], emulated["lively"], emulated["gym"], learned, recordings, judging["lively"])

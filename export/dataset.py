@@ -251,7 +251,8 @@ class Sampler:
             moved = spoiled(rng, signals, labels.angles, arms=EXERCISES[ours[-1]] in ARM_EXERCISES)
             if moved is not None:
                 labels = nothing(labels)._replace(angles=moved)
-        if {EXERCISES[i] for i in np.unique(labels.exercise)} <= WITHOUT_LEGS and rng.random() < self._cut_off_share:
+        # Where nothing is cut off no chance is used up, so that nobody else's stretches depend on it.
+        if self._cut_off_share and {EXERCISES[i] for i in labels.exercise} <= WITHOUT_LEGS and rng.random() < self._cut_off_share:
             labels = labels._replace(angles=cut_off(rng, signals, labels.angles))
         signals, (angles, deviation) = self._befall(rng, signals, np.stack((labels.angles, labels.deviation)))
         labels = labels._replace(angles=angles, deviation=deviation)

@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from device.messages import EXERCISES, Stage
 from device.skeleton import N_JOINTS, N_NODES, NODE
-from export.blind import Said
+from export.blind import SAID, Said
 from export.geometry import PRESENT, VISIBILITY, Geometry, constant
 from export.temporal import EVERY_TICK, TemporalLayer
 
@@ -57,9 +56,6 @@ class OnlookerShape:
         return 1 + 2 * sum(self.dilations)
 
 
-_WIDTHS = (len(EXERCISES), len(Stage), 2)
-
-
 class Onlooker(nn.Module):
     """Whole sequences: skeleton (B, T, 33, 11) -> what is said of every tick."""
 
@@ -90,7 +86,7 @@ class Onlooker(nn.Module):
         self.second = nn.Linear(shape.looked, shape.channels)
         self.dropout = nn.Dropout(shape.dropout)
         self.encoder = nn.ModuleList(TemporalLayer(shape.channels, d) for d in shape.dilations)
-        self.said = nn.Linear(shape.channels, sum(_WIDTHS))
+        self.said = nn.Linear(shape.channels, sum(SAID))
 
     def forward(self, skeleton: Tensor, at: slice = EVERY_TICK) -> Said:
         """What is said of the ticks `at`; the past is always read whole."""
@@ -131,7 +127,7 @@ class Onlooker(nn.Module):
 
     def say(self, x: Tensor) -> Said:
         """(..., C) -> what is said."""
-        return Said(*self.said(self.dropout(x)).split(_WIDTHS, -1))
+        return Said(*self.said(self.dropout(x)).split(SAID, -1))
 
 
 def _unit(vector: Tensor) -> Tensor:

@@ -2,20 +2,14 @@
 
 import numpy as np
 import pytest
-from drawn_manners import ALL, exercises_with_any
+from drawn_manners import ALL, drawn_of, exercises_with_any
 
-from device.sim.free import freed
-from device.sim.manner import Manner, draw_manner
-from device.sim.motion import motion_of
+from device.sim.manner import Manner
 from device.sim.script import ANYBODY, FREE, SessionPlan, SetBlock, plan_session
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import JOINT, joint_angles
 
-
-def drawn(name: str, seed: int) -> Manner:
-    rng = np.random.default_rng(seed)
-    motion = motion_of(ALL[name])
-    return freed(rng, draw_manner(rng, ALL[name], motion), ALL[name], motion)
+drawn = drawn_of(FREE)
 
 
 def smallest(name: str, joint: str, count: int = 40) -> np.ndarray:

@@ -2,21 +2,15 @@
 
 import numpy as np
 import pytest
-from drawn_manners import ALL, exercises_with_any
+from drawn_manners import ALL, drawn_of, exercises_with_any
 
 from device.messages import NS_PER_S
 from device.sim.bands import perfect_sensors, true_imu
-from device.sim.lively import livened
-from device.sim.manner import Manner, draw_manner
-from device.sim.motion import motion_of
+from device.sim.manner import Manner
 from device.sim.script import ANYBODY, LIVELY, SessionPlan, SetBlock, plan_session
 from device.sim.trainee import VirtualTrainee
 
-
-def drawn(name: str, seed: int) -> Manner:
-    rng = np.random.default_rng(seed)
-    motion = motion_of(ALL[name])
-    return livened(rng, draw_manner(rng, ALL[name], motion), ALL[name], motion)
+drawn = drawn_of(LIVELY)
 
 
 def doing(name: str, manner: Manner) -> VirtualTrainee:

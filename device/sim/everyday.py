@@ -9,9 +9,9 @@ import numpy as np
 from device.sim.gym import draw_jogging, draw_lifting, draw_walking
 from device.sim.manner import draw_arms
 from device.sim.motion import plain
-from device.sim.strange import SIDES, Changes, Step, Strange, draw_strange, hips_at, of_families
+from device.sim.strange import SIDES, Changes, Step, Strange, cycled, draw_strange, hips_at, of_families
 
-WAY_S = (0.3, 1.6)
+WAYS_S = (0.3, 1.6)
 """Shortest and longest way of the hands to where they play, and back."""
 
 
@@ -34,7 +34,7 @@ def _rising(rng: np.random.Generator) -> Strange:
         (rng.uniform(0.4, 1.1), up),
         (rng.uniform(0.2, 2.5), {}),
     ]
-    return Strange(plain(stance), tuple((float(after_s), plain(key)) for after_s, key in cycle), 1)
+    return cycled(stance, cycle, 1)
 
 
 def _clapping(rng: np.random.Generator) -> Strange:
@@ -78,13 +78,7 @@ def _boxing(rng: np.random.Generator) -> Strange:
         hit = {f"{side}_flex": rng.uniform(65, 115), f"{side}_elbow": rng.uniform(140, 172), "twist": turn * rng.uniform(0, 30)}
         back = {f"{side}_{name}": value for name, value in drawn_back.items()} | {"twist": 0.0}
         cycle += [(out_s, hit), (out_s * rng.uniform(0.9, 1.4), back)]
-    return Strange(
-        plain(stance),
-        tuple((float(s), plain(key)) for s, key in cycle),
-        int(rng.integers(1, 5)),
-        way_s=_way_s(rng),
-        doubtful=False,
-    )
+    return cycled(stance, cycle, int(rng.integers(1, 5)), way_s=_way_s(rng), doubtful=False)
 
 
 def _jogging(rng: np.random.Generator) -> Strange:
@@ -101,12 +95,12 @@ def _jogging(rng: np.random.Generator) -> Strange:
 
 def _hand_play(rng: np.random.Generator, stance: Changes, far: Changes) -> Strange:
     out_s = float(np.exp(rng.uniform(np.log(0.15), np.log(0.9))))
-    cycle: tuple[Step, ...] = ((out_s, plain(far)), (out_s, {name: float(stance[name]) for name in far}))
-    return Strange(plain(stance), cycle, int(rng.integers(1, 7)), way_s=_way_s(rng), doubtful=False)
+    cycle = ((out_s, far), (out_s, {name: stance[name] for name in far}))
+    return cycled(stance, cycle, int(rng.integers(1, 7)), way_s=_way_s(rng), doubtful=False)
 
 
 def _way_s(rng: np.random.Generator) -> float:
-    return float(rng.uniform(*WAY_S))
+    return float(rng.uniform(*WAYS_S))
 
 
 _FAMILIES = (

@@ -13,11 +13,9 @@ import numpy as np
 from device.exercises import Exercise
 from device.sim.lively import sat, thrown_arms
 from device.sim.manner import Manner, leeway, middle_of
-from device.sim.motion import Motion, plain
+from device.sim.motion import Motion, at_rest, plain
+from device.sim.strange import Changes
 
-Changes = dict[str, float]
-
-STRAIGHT_KNEE = 172.0
 KNEES = (40.0, 130.0)
 """Deepest and shallowest squat, degrees."""
 
@@ -68,8 +66,8 @@ def _astride(rng: np.random.Generator) -> Changes:
 
 def _low(rng: np.random.Generator, motion: Motion) -> Changes:
     """Anywhere from a quarter squat to the heels; hips and trunk go as far as the knees bend."""
-    knee = rng.uniform(*KNEES)
-    share = min((STRAIGHT_KNEE - knee) / (STRAIGHT_KNEE - motion.keys[middle_of(motion.phases)]["knee"]), 1.0)
+    knee, straight = rng.uniform(*KNEES), at_rest(motion.stance, "knee")
+    share = min((straight - knee) / (straight - motion.keys[middle_of(motion.phases)]["knee"]), 1.0)
     return {name: value * share for name, value in sat(rng, motion).items()} | {"knee": knee}
 
 

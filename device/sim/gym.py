@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from device.sim.motion import at_rest, plain
+from device.sim.motion import at_rest
 from device.sim.strange import (
     HALF_S,
     SIDES,
@@ -14,6 +14,7 @@ from device.sim.strange import (
     Changes,
     Step,
     Strange,
+    cycled,
     draw_strange,
     hips_at,
     of_families,
@@ -81,9 +82,7 @@ def draw_walking(rng: np.random.Generator) -> Strange:
                 | {f"{other}_{name}": value for name, value in behind.items()},
             ),
         ]
-    return Strange(
-        plain(stance), tuple((after_s, plain(key)) for after_s, key in cycle), int(rng.integers(2 * TIMES[0], 2 * TIMES[1]))
-    )
+    return cycled(stance, cycle, int(rng.integers(2 * TIMES[0], 2 * TIMES[1])))
 
 
 def draw_lifting(rng: np.random.Generator) -> Strange:
@@ -125,7 +124,7 @@ def _jumping(rng: np.random.Generator) -> Strange:
         (rng.uniform(0.2, 0.5), tall),
         (rng.uniform(0.1, 1.5), {}),
     ]
-    return Strange(plain(stance), tuple((float(after_s), plain(key)) for after_s, key in cycle), int(rng.integers(*TIMES)))
+    return cycled(stance, cycle, int(rng.integers(*TIMES)))
 
 
 def _sitting_up(rng: np.random.Generator) -> Strange:

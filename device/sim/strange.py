@@ -21,20 +21,22 @@ TIMES = (4, 9)
 """Fewest and most cycles, the latter left out."""
 HALF_S = (0.25, 1.3)
 """Duration of half a cycle."""
+WAY_S = 1.6
+"""Duration of the way into a stance, and of the way out of it."""
 SIDES = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True)
 class Strange:
     """`stance`: parameters that differ from a relaxed stance all along; `cycle`: seconds to each key of it and the parameters
-    that change there, `times` in a row. `prone`: on hands and toes. `way_s`: seconds
-    to the stance and back, for who stands. `doubtful`: whether those ways may be anything, one of ours, too."""
+    that change there, `times` in a row. `prone`: on hands and toes. `way_s`: seconds to the stance and back, for who stands.
+    `doubtful`: whether those ways may be anything, one of ours, too."""
 
     stance: Changes
     cycle: tuple[Step, ...]
     times: int
     prone: bool = False
-    way_s: float = 1.6
+    way_s: float = WAY_S
     doubtful: bool = True
 
 
@@ -241,6 +243,12 @@ def there_and_back(
         if rest_s:
             cycle.append((rest_s, {}))
     return Strange(stance, tuple(cycle), int(rng.integers(*TIMES)), prone=prone)
+
+
+def cycled(stance: Changes, cycle: Sequence[Step], times: int, *, way_s: float = WAY_S, doubtful: bool = True) -> Strange:
+    """Whatever is drawn of a cycle, from the stance on, in Python's own numbers."""
+    steps = tuple((float(after_s), plain(key)) for after_s, key in cycle)
+    return Strange(plain(stance), steps, times, way_s=way_s, doubtful=doubtful)
 
 
 def half_s(rng: np.random.Generator, fastest_s: float) -> float:

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 from device.config import SignalsConfig  # noqa: E402
 from device.messages import EXERCISES  # noqa: E402
 from device.runtime.features import FeatureConstants  # noqa: E402
+from export import dataset  # noqa: E402
 from export.blind import Said  # noqa: E402
 from export.dataset import Sampler, Session, emulated  # noqa: E402
 from export.landmark_noise import LandmarkNoise, Residuals, _Mean  # noqa: E402
@@ -153,6 +154,15 @@ def test_legs_are_cut_off_where_they_do_not_matter_only(sessions: list[Session])
     assert 10 < free.sum() < len(free) - 10
     assert knees[free].max() < 0.45
     assert np.median(knees[~free]) > 0.6
+
+
+def test_who_loses_no_legs_is_drawn_as_if_nobody_did(sessions: list[Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn() -> np.ndarray:
+        return Sampler([(1.0, sessions)], FeatureConstants(), ticks=60, seed=0).batch(20).skeleton
+
+    before = drawn()
+    monkeypatch.setattr(dataset, "WITHOUT_LEGS", set())
+    np.testing.assert_array_equal(drawn(), before)
 
 
 def test_how_much_of_the_estimators_own_is_shown_is_drawn_for_free_people() -> None:
