@@ -3,15 +3,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from device.errors import StoreError
 from device.messages import Cue, Deviation, Repetition, SetEnded, SetStarted
 from device.runtime.history import read_sessions
-from device.runtime.store import SCHEMA_VERSION, SessionStore
+from device.runtime.store import SCHEMA_VERSION, SessionStore, connect
 
 S = 1_000_000_000
 START = 100 * S
@@ -165,6 +167,28 @@ def test_a_file_that_is_just_being_made_is_an_empty_history(tmp_path: Path) -> N
     path = tmp_path / "sessions.sqlite"
     sqlite3.connect(path).close()
     path.touch()
+    assert read_sessions(path) == []
+
+
+def test_a_file_made_while_it_is_looked_at_is_no_strange_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "sessions.sqlite"
+    with closing(sqlite3.connect(path)) as empty:
+        empty.execute("PRAGMA journal_mode = WAL")
+    opened = sqlite3.connect
+
+    class Overtaken(sqlite3.Connection):
+        """Another process makes the tables right after this one has asked for the schema's version."""
+
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            rows = super().execute(sql, *values)
+            monkeypatch.setattr(sqlite3, "connect", opened)
+            if sql == "PRAGMA user_version":
+                connect(path).close()
+            return rows
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: opened(*args, **options, factory=Overtaken))
+    with closing(connect(path, read_only=True)):
+        pass
     assert read_sessions(path) == []
 
 

@@ -232,8 +232,7 @@ def connect(path: Path, *, read_only: bool = False, patience_s: float = 5.0) -> 
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        tables = int(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+        version, tables = _layout(db)
         if version == 0 and tables == 0 and not read_only:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version == 0 and tables:
@@ -247,6 +246,17 @@ def connect(path: Path, *, read_only: bool = False, patience_s: float = 5.0) -> 
         db.close()
         raise
     return db
+
+
+def _layout(db: sqlite3.Connection) -> tuple[int, int]:
+    """Schema version and number of tables of one moment: another process may be making them right now."""
+    db.execute("BEGIN")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    finally:
+        db.rollback()
+    return int(version), int(tables)
 
 
 @contextmanager
