@@ -8,6 +8,7 @@ import numpy as np
 from device.messages import EXERCISES, NS_PER_S
 from device.sim.trainee import VirtualTrainee
 from device.skeleton import NODE
+from export.datasets.repcount_pose import DEPTH
 from export.datasets.ui_prmd import USED
 from export.datasets.video_pose import VIDEOS
 
@@ -96,19 +97,38 @@ def write_crossfit(folder: Path, activities: tuple[str, ...]) -> None:
 
 
 def write_repcount(folder: Path, activities: tuple[str, ...]) -> None:
-    """Two videos of each activity, scaled to 0..1 in each frame; in the second one nobody was found."""
+    """Two videos of each activity, scaled to 0..1 in each frame, with five angles, of 0..1 as well; in the second one nobody was
+    found."""
     folder.mkdir(parents=True)
-    frames = trainee_frames(3.0)[..., :3]
-    low = frames.min(axis=1, keepdims=True)
-    shape = (frames - low) / (frames.max(axis=1, keepdims=True) - low)
-    pose = np.concatenate([np.round(shape * 65535), np.zeros_like(shape)]).astype(np.uint16)
-    n = len(frames)
+    picture = trainee_frames(3.0)[..., :3] / np.array([1.0, 1.0, DEPTH])
+    angles = np.round(from_0_to_1(picture_angles(picture)), 2)
+    pose = np.concatenate([np.round(from_0_to_1(picture) * 65535), np.zeros_like(picture)]).astype(np.uint16)
+    n = len(picture)
     for activity in activities:
         np.savez(
             folder / f"{activity}.npz", pose=pose, detected=np.repeat([True, False], n), offset=np.array([0, n, 2 * n]),
-            name=np.array(["a", "b"]), count=np.array([2, 1]), cycles=np.array([[0, 40], [40, 80], [0, 50]]),
-            cycle_offset=np.array([0, 2, 3]),
+            angles=np.concatenate([angles, np.zeros_like(angles)]).astype(np.float16), name=np.array(["a", "b"]),
+            count=np.array([2, 1]), cycles=np.array([[0, 40], [40, 80], [0, 50]]), cycle_offset=np.array([0, 2, 3]),
         )  # fmt: skip
+
+
+def from_0_to_1(frames: np.ndarray) -> np.ndarray:
+    """Each frame's numbers (T, n, ...) from the smallest, 0, to the largest, 1, of the n."""
+    low = frames.min(axis=1, keepdims=True)
+    return np.asarray((frames - low) / (frames.max(axis=1, keepdims=True) - low))
+
+
+def picture_angles(picture: np.ndarray) -> np.ndarray:
+    """Degrees (T, 5) at elbows, shoulders, hips, knees and ankles, of both sides on average."""
+    corners = (("shoulder", "elbow", "wrist"), ("hip", "shoulder", "elbow"), ("shoulder", "hip", "knee"),
+               ("hip", "knee", "ankle"), ("knee", "ankle", "heel"))  # fmt: skip
+    found = []
+    for names in corners:
+        for side in ("left", "right"):
+            a, b, c = (picture[:, NODE[f"{side}_{name}"]] for name in names)
+            cosine = ((a - b) * (c - b)).sum(-1) / np.linalg.norm(a - b, axis=-1) / np.linalg.norm(c - b, axis=-1)
+            found.append(np.degrees(np.arccos(cosine)))
+    return np.stack(found, axis=-1).reshape(len(picture), len(corners), 2).mean(axis=-1)
 
 
 def write_utd(folder: Path) -> None:

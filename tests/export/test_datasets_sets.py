@@ -121,7 +121,7 @@ def test_scaled_frames_get_their_shape_back(tmp_path: Path) -> None:
     true = joint_angles(made.trainee_frames(3.0)[..., :3])
     found = joint_angles(clip.landmarks[..., :3])
     for joint in ("left_knee", "right_elbow", "left_hip"):
-        assert np.degrees(np.median(np.abs(found - true)[:, JOINT[joint]])) < 15, joint
+        assert np.degrees(np.median(np.abs(found - true)[:, JOINT[joint]])) < 4, joint
     assert upright(clip)
 
 
