@@ -37,7 +37,7 @@ class Shape:
     action: int = 40
     posture: int = 64
     dropout: float = 0.3
-    refiner: tuple[int, int] = (144, 120)
+    refiner: tuple[int, int] = (184, 148)
     doubt: int = 48
 
     @property

@@ -75,7 +75,7 @@ class Onlooker(nn.Module):
         for joint in ("shoulder", "hip"):
             vectors[-2, NODE[f"left_{joint}"]], vectors[-2, NODE[f"right_{joint}"]] = 1, -1
         for side in SIDES:
-            vectors[-1, NODE[f"{side}_shoulder"]], vectors[-1, NODE[f"{side}_hip"]] = 0.5, -0.5
+            vectors[-1, NODE[f"{side}_shoulder"]], vectors[-1, NODE[f"{side}_hip"]] = 1, -1
         self.register_buffer("vectors", constant(vectors), persistent=False)
         for name, nodes in (("feet", FEET), ("wrists", WRISTS), ("watched", WATCHED)):
             chosen = np.zeros((len(nodes), N_NODES))
