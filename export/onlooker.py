@@ -97,7 +97,7 @@ class Onlooker(nn.Module):
         return self.say(x[:, at, 0])
 
     def look(self, skeleton: Tensor, shown: Tensor) -> Tensor:
-        """(..., 33, 11) and the angles that it shows (..., 12) -> what is read of a tick (..., 116)."""
+        """(..., 33, 11) and the angles that it shows (..., 12) -> what is read of a tick (..., 105)."""
         present = skeleton[..., 0, PRESENT:]  # (..., 1)
         points = skeleton[..., 0:3].transpose(-1, -2)  # (..., 3, 33), y down
         vectors = F.linear(points, self.vectors)  # (..., 3, 22)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ both."""
 MEDIAN_FRAMES = 3
 MIN_CYCLE_FRAMES = 8
 
+_CORNERS = [[[NODE[f"{side}_{name}"] for name in names] for side in ("left", "right")] for names in ANGLES]
 _VISIBILITY = 0.9
 _FULL = 65535.0
 _STEPS = 12
@@ -151,8 +153,7 @@ def _errors(shape: Floats, angles: Floats, logs: Floats) -> Floats:
 
 def _angle_errors(shape: Floats, angles: Floats, logs: Floats) -> Floats:
     """(T, 5) by their usual size."""
-    sided = [[[NODE[f"{side}_{name}"] for name in names] for side in ("left", "right")] for names in ANGLES]
-    points = (shape * np.exp(logs - [0.0, 0.0, math.log(DEPTH)])[:, None])[:, sided]  # (T, 5, 2, 3, 3)
+    points = (shape * np.exp(logs - [0.0, 0.0, math.log(DEPTH)])[:, None])[:, _CORNERS]  # (T, 5, 2, 3, 3)
     u, v = points[..., 0, :] - points[..., 1, :], points[..., 2, :] - points[..., 1, :]
     cosine = (u * v).sum(axis=-1) / np.sqrt((u * u).sum(axis=-1) * (v * v).sum(axis=-1) + _NOTHING)
     found = np.arccos(np.clip(cosine, -1.0, 1.0)).mean(axis=-1)
@@ -198,6 +199,7 @@ def _bounded(gram: Floats, target: Floats, low: Floats, high: Floats, start: Flo
     return x
 
 
+@cache
 def _bones() -> tuple[list[int], list[int], Floats]:
     sided = [(f"{s}_{a}", f"{s}_{b}", length) for a, b, length in BONES_M for s in ("left", "right")]
     bones = [*sided, *WIDTHS_M]
