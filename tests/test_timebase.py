@@ -352,7 +352,7 @@ def test_whatever_a_band_claims_its_times_go_forwards_and_end_before_they_came(
 
 def test_where_pings_and_packets_contradict_each_other_the_uncertainty_says_so() -> None:
     timebase = Timebase()
-    timebase.ping(ClockPing(0, 1, START - 5_229_695, 1_000_001, START))
+    timebase.ping(ClockPing(0, 1, START - 5_300_000, 1_000_001, START))
     timebase.ping(ClockPing(0, 1, START, 0, START))
     times = np.arange(4, dtype=np.int64) * 10 * MS
     batch = timebase.convert(ImuBatch(START, UNCONVERTED, 0, 0, 1, times, np.zeros((4, 6), np.float32)), START)
