@@ -190,7 +190,23 @@ def standing() -> NDArray[np.float32]:
     return world
 
 
-def tick(k: int, *, world: NDArray[np.float32] | None = None, visibility: float = 0.95, present: bool = True) -> Tick:
+def bending(script: list[Said]) -> NDArray[np.float32]:
+    """(T, 33, 3) m: the same person, whose shanks turn back as far as the script bends the knees."""
+    worlds = np.repeat(standing()[None], len(script), axis=0)
+    for world, said in zip(worlds, script, strict=True):
+        for side in ("left", "right"):
+            knee, bent = world[NODE[f"{side}_knee"]], np.pi - angles_of(said)[JOINT[f"{side}_knee"]]
+            c, s = np.cos(bent), np.sin(bent)
+            for part in ("ankle", "heel", "foot_index"):
+                x, y, z = world[NODE[f"{side}_{part}"]] - knee
+                world[NODE[f"{side}_{part}"]] = knee + np.array((x, c * y - s * z, s * y + c * z))
+    return worlds
+
+
+def tick(
+    k: int, *, world: NDArray[np.float32] | None = None, visibility: float = 0.95, present: bool = True,
+    bands: NDArray[np.bool_] | None = None,
+) -> Tick:  # fmt: skip
     return Tick(
         START_NS + k * TICK_NS,
         k,
@@ -198,14 +214,16 @@ def tick(k: int, *, world: NDArray[np.float32] | None = None, visibility: float 
         np.full(N_NODES, visibility, dtype=np.float32),
         present,
         np.zeros((4, 6), dtype=np.float32),
-        np.zeros(4, dtype=np.bool_),
+        np.zeros(4, dtype=np.bool_) if bands is None else bands,
     )
 
 
 def poses(seconds: float, world: NDArray[np.float32] | None = None, visibility: float = 0.95) -> list[Pose]:
-    """A still person at 30 Hz: the script, not the pixels, says what is done."""
-    shape = standing() if world is None else world
+    """A still person at 30 Hz: the script, not the pixels, says what is done. `world`: (33, 3), or of each tick (T, 33, 3)."""
+    shapes = (standing() if world is None else world).reshape(-1, N_NODES, 3)
     image = np.zeros((N_NODES, 4), dtype=np.float32)
     image[:, 3] = visibility
     count = round(seconds * HZ) + 1
-    return [Pose(START_NS + k * TICK_NS, 1_000_000, k, image, shape, 640, 480, True) for k in range(count)]
+    return [
+        Pose(START_NS + k * TICK_NS, 1_000_000, k, image, shapes[min(k, len(shapes) - 1)], 640, 480, True) for k in range(count)
+    ]

@@ -35,11 +35,11 @@ class Keeper:
             now = tick(self.k, **body)
             self.keeper.step(now, self.model.estimate(said, now.t_ns, self.k))
 
-    def rep(self, exercise: str, sureness: float = 0.95, **body: object) -> list[SetMessage] | None:
+    def rep(self, exercise: str, sureness: float = 0.95, seconds: float = 2.0, **body: object) -> list[SetMessage] | None:
         self.ticks(exercise, 0.3, sureness, **body)
         self.keeper.begin()
         start_ns = self.now_ns
-        self.ticks(exercise, 2.0, sureness, **body)
+        self.ticks(exercise, seconds, sureness, **body)
         return self.keeper.complete(start_ns, self.now_ns, lambda _: ("both", ()))
 
     def wait(self, seconds: float, moving: bool = False) -> list[SetMessage]:
@@ -145,6 +145,7 @@ def test_closing_ends_the_open_set_once():
 def test_who_never_reaches_the_entry_pose_needs_two_repetitions():
     k = Keeper()
     k.phase = 0.5
+    k.ticks("squat", 1, 0.2)
     assert k.rep("squat") == []
     assert kinds(k.rep("squat")) == [SetStarted, Repetition, Repetition]
 
@@ -152,10 +153,64 @@ def test_who_never_reaches_the_entry_pose_needs_two_repetitions():
 def test_the_trunk_of_the_entry_pose_is_asked_of_the_first_repetition_only():
     lying = standing()[:, [1, 0, 2]]
     k = Keeper()
+    k.ticks("none", 1, 0.95, world=lying)
     assert k.rep("squat", world=lying) is None
     k.wait(2)
     assert kinds(k.rep("squat")) == [SetStarted, Repetition]
     assert kinds(k.rep("squat", world=lying)) == [Repetition]
+
+
+def test_of_whom_nobody_saw_before_the_entry_pose_is_not_asked():
+    k = Keeper()
+    k.phase = 0.5
+    assert kinds(k.rep("squat")) == [SetStarted, Repetition]
+    k.wait(5)
+    k.ticks("none", 1, 0.95, present=False)
+    assert kinds(k.rep("squat")) == [SetStarted, Repetition]
+    k.wait(5)
+    k.ticks("squat", 1, 0.2)
+    assert k.rep("squat") == []
+
+
+@pytest.mark.parametrize(
+    ("worn", "opened"), [((2, 3), True), ((0, 1, 2, 3), True), ((0, 1, 2), False), ((0, 3), False), ((), False)]
+)
+def test_unseen_lunges_need_both_ankles(worn, opened):
+    bands = np.isin(np.arange(4), worn)
+    k = Keeper()
+    assert (k.rep("lunge", present=False, bands=bands) is not None) is opened
+    assert kinds(Keeper().rep("squat", present=False, bands=bands)) == [SetStarted, Repetition]
+    assert kinds(Keeper().rep("lunge", bands=bands)) == [SetStarted, Repetition]
+
+
+def test_a_set_goes_on_when_a_band_is_lost():
+    k = Keeper()
+    k.rep("lunge", present=False, bands=np.ones(4, dtype=np.bool_))
+    assert kinds(k.rep("lunge", present=False, bands=np.zeros(4, dtype=np.bool_))) == [Repetition]
+
+
+def test_what_nobody_could_name_between_two_repetitions_is_one_of_them():
+    k = Keeper()
+    assert [k.rep("squat", 0.6), k.rep("squat", 0.3)] == [[], None]
+    assert kinds(k.rep("squat")) == [SetStarted, *[Repetition] * 3]
+
+
+@pytest.mark.parametrize(("between", "sureness", "pause_s"), [("none", 0.95, 0.0), ("squat", 0.3, 1.3)])
+def test_what_is_none_or_does_not_follow_directly_is_none_of_them(between, sureness, pause_s):
+    k = Keeper()
+    assert k.rep("squat", 0.6) == []
+    k.wait(pause_s)
+    assert k.rep(between, sureness) is None
+    assert kinds(k.rep("squat")) == [SetStarted, Repetition, Repetition]
+
+
+def test_a_repetition_far_sooner_than_all_before_it_is_none():
+    k = Keeper()
+    for _ in range(5):
+        k.rep("squat")
+    assert k.rep("squat", seconds=0.5) is None
+    assert kinds(k.rep("squat", seconds=0.5)) == [Repetition]
+    assert k.keeper.repetitions == 6
 
 
 def test_hidden_joints_count_nothing_unless_the_bands_are_alone():

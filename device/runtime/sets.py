@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import RepsConfig
-from device.exercises import EntryPose, Exercise
+from device.exercises import KINDS, EntryPose, Exercise
 from device.messages import NS_PER_S, Deviation, Estimate, Repetition, SetEnded, SetStarted, Tick
-from device.skeleton import JOINT, JOINTS, TRUNK_NODES
+from device.skeleton import BANDS, JOINT, JOINTS, N_BANDS, TRUNK_NODES
 
 NONE = "none"
 
@@ -30,20 +31,24 @@ OTHER = 0.85
 """Mean probability of another exercise that a repetition within a set needs to be taken for that one."""
 NOTHING = 0.7
 """Mean probability of `none` at which a repetition within a set is none."""
+TOO_SOON = 0.4
+"""Share of the set's usual time from one repetition to the next after which nobody has done another one."""
 
 TRUNK_SLACK = math.radians(15)
 """Slack of the entry pose's trunk: a tilted camera and the estimator's depth make an upright person lean by up to 30 degrees."""
 JOINT_SLACK = math.radians(10)
 """Slack of the entry pose's joints, for the model's error."""
 
-_KINDS = tuple(joint.name.removeprefix("left_") for joint in JOINTS[::2])
-_SIDES = {kind: (JOINT[f"left_{kind}"], JOINT[f"right_{kind}"]) for kind in _KINDS}
-_LANDMARKS = [[(JOINTS[i].a, JOINTS[i].b, JOINTS[i].c) for i in _SIDES[kind]] for kind in _KINDS]
+_ARM = ("elbow", "shoulder")
+_SIDES = {kind: (JOINT[f"left_{kind}"], JOINT[f"right_{kind}"]) for kind in KINDS}
+_LANDMARKS = [[(JOINTS[i].a, JOINTS[i].b, JOINTS[i].c) for i in _SIDES[kind]] for kind in KINDS]
 _ENTER, _LEAVE = 0.6, 0.4
 _TIME_CONSTANT_S = 0.35
 _GLITCH_NS = NS_PER_S
 _ENTRY_NS = 800_000_000
 _DIRECTLY_NS = 1_500_000_000
+_FELT = 0.5
+_LATEST = 5
 
 SetMessage = SetStarted | Repetition | SetEnded
 Measure = Callable[[Exercise], tuple[str, tuple[Deviation, ...]]]
@@ -53,12 +58,14 @@ Measure = Callable[[Exercise], tuple[str, tuple[Deviation, ...]]]
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What a set keeper had heard at some moment: sums of the class probabilities (over all ticks) and of how well each kind of
-    joint was seen (over ticks with a pose), and the exercises in whose entry pose the trunk just was, and the joints, too."""
+    joint was seen (over ticks with a pose), how many ticks each band was felt, and the exercises in whose entry pose the trunk
+    just was, and the joints, too: all of them where nobody was seen before."""
 
     ticks: int
     sums: tuple[float, ...]
     seen: int
     visibility: tuple[float, ...]
+    felt: tuple[int, ...]
     held: frozenset[str]
     entered: frozenset[str]
 
@@ -79,10 +86,12 @@ class SetKeeper:
 
     A repetition belongs to the class with the highest mean probability over it. The first one of a set must begin with the trunk
     as in the exercise's entry pose. It opens the set at once when the class is sure and the joints were in that pose, too, else
-    the next ones of the same class confirm it (EVIDENCE), some repetitions late. Within a set a repetition counts unless
-    something else is clearly more likely (OTHER, NOTHING), so a short glitch neither splits the set nor loses a repetition;
+    the next ones of the same class confirm it (EVIDENCE), some repetitions late; what nobody could name between two that follow
+    each other is one of them. Within a set a repetition counts unless something else is clearly more likely (OTHER, NOTHING), so
+    a short glitch neither splits the set nor loses a repetition, or it comes far sooner than the ones before it (TOO_SOON);
     another exercise ends the set when its second repetition follows, or the set's pause runs out. The exercise's joints must be
-    visible (best side, mean over the ticks with a pose); with bands alone that gate is open.
+    visible (best side, mean over the ticks with a pose). With bands alone that gate is open, but a set of an exercise whose sides
+    do different things begins only where both sides' bands are felt: of a shin that leans, nobody knows what the other leg does.
     """
 
     def __init__(self, config: RepsConfig, tick_hz: float, classes: Sequence[str], exercises: Mapping[str, Exercise]) -> None:
@@ -95,22 +104,27 @@ class SetKeeper:
         self._order = (*self._exercises, NONE)
         self._columns = [self._order.index(name) for name in self._names]
         self._kinds = {name: kinds_of(exercise) for name, exercise in self._exercises.items()}
+        self._bands = {name: bands_of(exercise) for name, exercise in self._exercises.items()}
         # Half a dozen plain numbers are faster than the same in an array.
         self._smooth = [0.0] * len(self._exercises) + [1.0]
         self._sums = [0.0] * len(self._order)
         self._ticks = 0
         self._seen = 0
-        self._visibility = [0.0] * len(_KINDS)
+        self._visibility = [0.0] * len(KINDS)
+        self._felt = [0] * N_BANDS
         self._held_ns = dict.fromkeys(self._exercises, -_ENTRY_NS - 1)
         self._entry_ns = dict.fromkeys(self._exercises, -_ENTRY_NS - 1)
-        self._last_ns, self._blind = 0, True
+        self._last_ns = 0
+        self._seen_ns = self._appeared_ns = -_ENTRY_NS - 1
         self._current = NONE
         self._strange_since: int | None = None
         self._set = NONE
         self._set_start_ns = 0
         self._set_end = 0
         self._count = 0
+        self._ends: deque[int] = deque(maxlen=_LATEST)
         self._pending: list[_Done] = []
+        self._between: list[tuple[int, int, Mark]] = []
         self._began = self.mark()
 
     @property
@@ -134,11 +148,12 @@ class SetKeeper:
 
     def mark(self) -> Mark:
         """What is known now."""
+        unknown = self._last_ns - self._seen_ns > _ENTRY_NS or self._last_ns - self._appeared_ns < _ENTRY_NS
         held, entered = (
-            frozenset(n for n, t_ns in since.items() if self._blind or self._last_ns - t_ns <= _ENTRY_NS)
+            frozenset(n for n, t_ns in since.items() if unknown or self._last_ns - t_ns <= _ENTRY_NS)
             for since in (self._held_ns, self._entry_ns)
         )
-        return Mark(self._ticks, tuple(self._sums), self._seen, tuple(self._visibility), held, entered)
+        return Mark(self._ticks, tuple(self._sums), self._seen, tuple(self._visibility), tuple(self._felt), held, entered)
 
     def step(self, tick: Tick, estimate: Estimate) -> None:
         """Next tick."""
@@ -148,8 +163,12 @@ class SetKeeper:
         self._smooth = [before + self._weight * (newest - before) for before, newest in zip(self._smooth, now, strict=True)]
         self._sums = [total + newest for total, newest in zip(self._sums, now, strict=True)]
         self._ticks += 1
-        self._last_ns, self._blind = tick.t_ns, not tick.pose_present
-        if not self._blind:
+        self._felt = [ticks + felt for ticks, felt in zip(self._felt, tick.imu_present.tolist(), strict=True)]
+        self._last_ns = tick.t_ns
+        if tick.pose_present:
+            if tick.t_ns - self._seen_ns > _ENTRY_NS:
+                self._appeared_ns = tick.t_ns
+            self._seen_ns = tick.t_ns
             seen = seen_kinds(tick.visibility)
             self._seen += 1
             self._visibility = [total + share for total, share in zip(self._visibility, seen, strict=True)]
@@ -165,19 +184,21 @@ class SetKeeper:
         counts and closes, in order, which may be nothing yet; None where it is none of ours."""
         began = self._began if began is None else began
         name, confidence = self.belongs(began)
+        if name == NONE and self._set == NONE and self._pending and self._means(began)[-1] < NOTHING:
+            self._between.append((start_ns, end_ns, began))
         if name == NONE or not self._is_visible(name, began):
             return None
-        if name != self._set and name not in began.held:
+        if name != self._set and not self._may_begin(name, began):
             return None
         variant, worst = measure(self._exercises[name])
         evidence = (confidence - DOUBTFUL) * (1.0 if name in began.entered else ELSEWHERE)
         done = _Done(start_ns, end_ns, name, variant, worst, confidence, evidence)
         if name == self._set:
-            self._pending = []
-            return [self._counted(done)]
+            self._forget_pending()
+            return None if self._is_too_soon(end_ns) else [self._counted(done)]
         if self._pending and not self._goes_on(self._pending[-1], done):
-            self._pending = []
-        self._pending.append(done)
+            self._forget_pending()
+        self._pending += [*self._done_between(done), done]
         if self._set != NONE and len(self._pending) == 1:
             return []
         return self._open_set() if self._evidence() >= EVIDENCE else []
@@ -220,10 +241,7 @@ class SetKeeper:
 
     def belongs(self, began: Mark | None = None) -> tuple[str, float]:
         """Which exercise a repetition belongs to, and its mean probability since it `began`, by default at the last `begin`."""
-        began = self._began if began is None else began
-        mean = [
-            (total - before) / max(self._ticks - began.ticks, 1) for total, before in zip(self._sums, began.sums, strict=True)
-        ]
+        mean = self._means(self._began if began is None else began)
         best = _largest(mean)
         if self._set != NONE and mean[best] < (NOTHING if self._order[best] == NONE else OTHER):
             return self._set, mean[self._order.index(self._set)]
@@ -232,9 +250,32 @@ class SetKeeper:
             return (self._order[best], mean[best]) if mean[best] >= DOUBTFUL else (NONE, 0.0)
         return self._order[best], mean[best]
 
+    def _means(self, began: Mark) -> list[float]:
+        """Mean probabilities since then, in the order of `_order`."""
+        ticks = max(self._ticks - began.ticks, 1)
+        return [(total - before) / ticks for total, before in zip(self._sums, began.sums, strict=True)]
+
     def _goes_on(self, before: _Done, done: _Done) -> bool:
         longest_ns = self._set_end_ns if before.confidence >= PLAUSIBLE else _DIRECTLY_NS
         return before.exercise == done.exercise and done.start_ns - before.end_ns <= longest_ns
+
+    def _done_between(self, done: _Done) -> list[_Done]:
+        """Those that nobody could name between the last one pending and the one just `done`, where all follow directly."""
+        found: list[_Done] = []
+        for start_ns, end_ns, mark in self._between:
+            last_ns = (found or self._pending)[-1].end_ns
+            if 0 <= start_ns - last_ns <= _DIRECTLY_NS and end_ns <= done.start_ns and self._may_begin(done.exercise, mark):
+                variant = self._exercises[done.exercise].variants[0]
+                found.append(_Done(start_ns, end_ns, done.exercise, variant, (), 0.0, 0.0))
+        self._between = []
+        return found if found and done.start_ns - found[-1].end_ns <= _DIRECTLY_NS else []
+
+    def _is_too_soon(self, end_ns: int) -> bool:
+        apart = np.diff(self._ends)
+        return len(apart) == _LATEST - 1 and end_ns - self._ends[-1] < TOO_SOON * float(np.median(apart))
+
+    def _forget_pending(self) -> None:
+        self._pending, self._between = [], []
 
     def _evidence(self) -> float:
         return sum(done.evidence for done in self._pending) + 1e-9
@@ -244,6 +285,16 @@ class SetKeeper:
         seen = [total - before for total, before in zip(self._visibility, began.visibility, strict=True)]
         return ticks == 0 or seen_share(seen, self._kinds[name]) / ticks >= self._min_visibility
 
+    def _may_begin(self, name: str, began: Mark) -> bool:
+        """Whether a set of `name` may have begun then."""
+        return name in began.held and self._is_felt(name, began)
+
+    def _is_felt(self, name: str, began: Mark) -> bool:
+        if self._seen > began.seen:
+            return True
+        needed = _FELT * (self._ticks - began.ticks)
+        return all(self._felt[band] - began.felt[band] >= needed for band in self._bands[name])
+
     def _open_set(self) -> list[SetMessage]:
         """A set of the repetitions that are pending; one that was open ends."""
         ended = self._end_set()
@@ -252,12 +303,14 @@ class SetKeeper:
         self._set_start_ns = first.start_ns
         self._count = 0
         self._current, self._strange_since = first.exercise, None
-        self._pending = []
+        self._ends.clear()
+        self._forget_pending()
         return [*ended, SetStarted(first.start_ns, 0, first.exercise), *(self._counted(done) for done in pending)]
 
     def _counted(self, done: _Done) -> Repetition:
         self._count += 1
         self._set_end = done.end_ns
+        self._ends.append(done.end_ns)
         return Repetition(done.end_ns, 0, done.start_ns, done.end_ns, done.exercise, done.variant, self._count, done.worst)
 
     def _end_set(self) -> list[SetMessage]:
@@ -291,7 +344,7 @@ def joints_entered(entry: EntryPose, angles: Sequence[float], seen: Sequence[boo
     `angles`: (12,) rad. `seen`: whether each kind of joint is seen; those that aren't are not asked.
     """
     for kind, low, high in entry.joints:
-        if not seen[_KINDS.index(kind)]:
+        if not seen[KINDS.index(kind)]:
             continue
         left, right = _SIDES[kind]
         lowest, highest = low - JOINT_SLACK, high + JOINT_SLACK
@@ -303,7 +356,15 @@ def joints_entered(entry: EntryPose, angles: Sequence[float], seen: Sequence[boo
 def kinds_of(exercise: Exercise) -> list[int]:
     """Kinds of the exercise's joints, each once, as `seen_kinds` orders them."""
     kinds = sorted({name.removeprefix("left_").removeprefix("right_") for name in exercise.joints})
-    return [_KINDS.index(kind) for kind in kinds]
+    return [KINDS.index(kind) for kind in kinds]
+
+
+def bands_of(exercise: Exercise) -> list[int]:
+    """Bands that tell the exercise from others where nobody sees it: both of a pair where one side leads in every variant."""
+    if "both" in exercise.variants:
+        return []
+    limbs = {"wrist" if KINDS[kind] in _ARM else "ankle" for kind in kinds_of(exercise)}
+    return [i for i, band in enumerate(BANDS) if band.removeprefix("left_").removeprefix("right_") in limbs]
 
 
 def seen_kinds(visibility: NDArray[np.floating[Any]]) -> list[float]:

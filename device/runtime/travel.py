@@ -5,12 +5,15 @@ from the entry pose (0) to the far end (1) of the standard movement can be measu
 between both. Whatever the person's range, an excursion of PROMINENCE and back is a repetition. The phase is heard first, for it
 knows where in the repetition the body is; what the joints alone have done counts when the phase had time to see it too. Where no
 camera sees the joints, the bands' rhythm (`rhythm.py`) is the second witness.
+
+Who moves something else does another exercise, whatever the network takes it for (`_Proportion`).
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.config import RepsConfig
-from device.exercises import CURVE_POINTS, Exercise
+from device.exercises import CURVE_POINTS, KINDS, Exercise
 from device.messages import NS_PER_S, Tick
 from device.runtime.rhythm import Rhythm
 from device.runtime.sets import Mark
-from device.skeleton import as_read, joint_angles_now
+from device.skeleton import JOINT, JOINTS, as_read, joint_angles_now
 
 PROMINENCE = 0.5
 """How far the joints have to go out and come back, as a share of the standard movement."""
-SHOWN = 0.5
+SHOWN = 0.25
 """Share of the landmarks' own angles in what is followed. The network may draw towards the movements that it knows what people
 do otherwise, and the landmarks don't."""
 GATE, FAR = 0.45, 0.5
 """How far they must have gone in a repetition that anybody has found, and to which depth, where they are seen."""
+OTHER_SIDE = 0.4
+"""Share of its standard that a joint must turn on both sides where one side leads: with one leg still, a lunge is a step."""
+FREE = 1.75
+"""How many times as far as an exercise's own joints those may turn that it leaves free: in pull-ups arms turn, and legs swing."""
 
 _SMOOTHED_TICKS = 3
 _STILL = 0.1
@@ -38,6 +45,8 @@ _GAP_NS = NS_PER_S
 _HOLD_NS, _HOLD_SHARE = 500_000_000, 0.5
 _OVERLAP = 0.3
 _WITHOUT_THE_END = 0.6
+_MAIN = 0.5
+_CORNERS = np.array([(joint.a, joint.b, joint.c) for joint in JOINTS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,8 @@ class TravelWatch:
         sizes = [len(exercise.variants) for exercise in exercises.values()]
         self._firsts = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, dtype=np.int64)
         self._depths: deque[tuple[int, list[float]]] = deque()
+        self._shown: deque[tuple[int, NDArray[np.floating[Any]], NDArray[np.floating[Any]]]] = deque()
+        self._proportions = {name: _Proportion(exercise, config.min_visibility) for name, exercise in exercises.items()}
         self._min_ns = round(config.min_period_s * NS_PER_S)
         self._kept_ns = round(config.max_period_s * NS_PER_S)
         self._waiting: list[Travelled] = []
@@ -120,7 +131,10 @@ class TravelWatch:
         depths = [depths[at] for t_ns, depths in self._depths if t_ns >= start_ns]
         if not depths or not self._seen(end_ns):
             return True
-        return max(depths) - min(depths) >= GATE and max(depths) >= FAR
+        if max(depths) - min(depths) < GATE or max(depths) < FAR:
+            return False
+        shown = [(angles, seen) for t_ns, angles, seen in self._shown if start_ns <= t_ns <= end_ns]
+        return not shown or self._proportions[exercise].fits(*map(np.array, zip(*shown, strict=True)))
 
     def _is_new(self, start_ns: int, end_ns: int) -> bool:
         return self._taken_ns <= start_ns + _OVERLAP * (end_ns - start_ns)
@@ -133,9 +147,11 @@ class TravelWatch:
         t_ns = tick.t_ns
         shown = as_read(np.array(joint_angles_now(tick.world)))
         self._depths.append((t_ns, self._depths_of(angles)))
+        self._shown.append((t_ns, shown, tick.visibility))
         depths = self._depths_of((1 - SHOWN) * angles + SHOWN * shown)
         while self._depths[0][0] < t_ns - self._kept_ns:
             self._depths.popleft()
+            self._shown.popleft()
         for (name, finder), depth in zip(self._finders.items(), depths, strict=True):
             done = finder.step(t_ns, depth, mark)
             if done is not None:
@@ -200,6 +216,39 @@ class _Excursions:
     def _from(self, t_ns: int, depth: float) -> None:
         self._out, self._mark = False, None
         self._low, self._low_ns = depth, t_ns
+
+
+class _Proportion:
+    """Which joints an exercise turns far, and which it leaves free."""
+
+    def __init__(self, exercise: Exercise, min_visibility: float) -> None:
+        self._min_visibility = min_visibility
+        turns: dict[str, list[float]] = {}
+        for (kind, _), curve in exercise.curves.items():
+            turns.setdefault(kind, []).append(float(np.ptp(curve)))
+        far = _MAIN * max((max(roles) for roles in turns.values()), default=0.0)
+        led = [] if "both" in exercise.variants else [kind for kind, roles in turns.items() if min(roles) >= far]
+        self._own = _joints(kind for kind, roles in turns.items() if max(roles) >= far)
+        self._free = _joints(kind for kind in KINDS if kind not in turns)
+        self._both = _joints(led)
+        self._least_rad = np.repeat([OTHER_SIDE * min(turns[kind]) for kind in led], 2)
+
+    def fits(self, shown: NDArray[np.floating[Any]], visibility: NDArray[np.floating[Any]]) -> bool:
+        """Whether that may be a repetition. `shown`: (T, 12) rad, as the landmarks have them, with `visibility` (T, 33); what is
+        hidden speaks neither for it nor against it."""
+        low, high = np.percentile(shown, (5, 95), axis=0)
+        seen = visibility.mean(axis=0)[_CORNERS].min(axis=1) >= self._min_visibility
+        turned = np.where(seen, high - low, math.nan)
+        if (turned[self._both] < self._least_rad).any():
+            return False
+        own = turned[self._own][seen[self._own]]
+        free = turned[self._free][seen[self._free]]
+        return not own.size or not free.size or bool(free.max() <= FREE * own.max())
+
+
+def _joints(kinds: Iterable[str]) -> list[int]:
+    """Both sides' joints of `kinds`."""
+    return [JOINT[f"{side}_{kind}"] for kind in kinds for side in ("left", "right")]
 
 
 def _line(standard: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], float]:
