@@ -48,7 +48,7 @@ _GLITCH_NS = NS_PER_S
 _ENTRY_NS = 800_000_000
 _DIRECTLY_NS = 1_500_000_000
 _FELT = 0.5
-_LATEST = 5
+_LATEST, _UNNAMED = 5, 5
 
 SetMessage = SetStarted | Repetition | SetEnded
 Measure = Callable[[Exercise], tuple[str, tuple[Deviation, ...]]]
@@ -124,7 +124,7 @@ class SetKeeper:
         self._count = 0
         self._ends: deque[int] = deque(maxlen=_LATEST)
         self._pending: list[_Done] = []
-        self._between: list[tuple[int, int, Mark]] = []
+        self._between: deque[tuple[int, int, Mark]] = deque(maxlen=_UNNAMED)
         self._began = self.mark()
 
     @property
@@ -267,7 +267,7 @@ class SetKeeper:
             if 0 <= start_ns - last_ns <= _DIRECTLY_NS and end_ns <= done.start_ns and self._may_begin(done.exercise, mark):
                 variant = self._exercises[done.exercise].variants[0]
                 found.append(_Done(start_ns, end_ns, done.exercise, variant, (), 0.0, 0.0))
-        self._between = []
+        self._between.clear()
         return found if found and done.start_ns - found[-1].end_ns <= _DIRECTLY_NS else []
 
     def _is_too_soon(self, end_ns: int) -> bool:
@@ -275,7 +275,8 @@ class SetKeeper:
         return len(apart) == _LATEST - 1 and end_ns - self._ends[-1] < TOO_SOON * float(np.median(apart))
 
     def _forget_pending(self) -> None:
-        self._pending, self._between = [], []
+        self._pending = []
+        self._between.clear()
 
     def _evidence(self) -> float:
         return sum(done.evidence for done in self._pending) + 1e-9
