@@ -11,7 +11,6 @@ Who moves something else does another exercise, whatever the network takes it fo
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from device.exercises import CURVE_POINTS, KINDS, Exercise
 from device.messages import NS_PER_S, Tick
 from device.runtime.rhythm import Rhythm
 from device.runtime.sets import Mark
-from device.skeleton import JOINT, JOINTS, as_read, joint_angles_now
+from device.skeleton import JOINT, JOINTS, NODE, as_read, joint_angles_now
 
 PROMINENCE = 0.5
 """How far the joints have to go out and come back, as a share of the standard movement."""
@@ -34,8 +33,9 @@ SHOWN = 0.25
 do otherwise, and the landmarks don't."""
 GATE, FAR = 0.45, 0.5
 """How far they must have gone in a repetition that anybody has found, and to which depth, where they are seen."""
-OTHER_SIDE = 0.4
-"""Share of its standard that a joint must turn on both sides where one side leads: with one leg still, a lunge is a step."""
+SINKS = 0.05
+"""Share of their height above the lower foot by which hips come down where one side leads and both knees bend: on a straight leg a
+lunge is a step. The knees don't tell: from the front, landmarks show one of them nearly straight."""
 FREE = 1.75
 """How many times as far as an exercise's own joints those may turn that it leaves free: in pull-ups arms turn, and legs swing."""
 
@@ -46,6 +46,9 @@ _HOLD_NS, _HOLD_SHARE = 500_000_000, 0.5
 _OVERLAP = 0.3
 _WITHOUT_THE_END = 0.6
 _MAIN = 0.5
+_RANGE = (5, 95)
+_KNEE = "knee"
+_HIPS, _ANKLES = ([NODE[f"{side}_{part}"] for side in ("left", "right")] for part in ("hip", "ankle"))
 _CORNERS = np.array([(joint.a, joint.b, joint.c) for joint in JOINTS])
 
 
@@ -83,7 +86,7 @@ class TravelWatch:
         sizes = [len(exercise.variants) for exercise in exercises.values()]
         self._firsts = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, dtype=np.int64)
         self._depths: deque[tuple[int, list[float]]] = deque()
-        self._shown: deque[tuple[int, NDArray[np.floating[Any]], NDArray[np.floating[Any]]]] = deque()
+        self._shown: deque[tuple[int, NDArray[np.floating[Any]], NDArray[np.floating[Any]], float]] = deque()
         self._proportions = {name: _Proportion(exercise, config.min_visibility) for name, exercise in exercises.items()}
         self._min_ns = round(config.min_period_s * NS_PER_S)
         self._kept_ns = round(config.max_period_s * NS_PER_S)
@@ -133,7 +136,7 @@ class TravelWatch:
             return True
         if max(depths) - min(depths) < GATE or max(depths) < FAR:
             return False
-        shown = [(angles, seen) for t_ns, angles, seen in self._shown if start_ns <= t_ns <= end_ns]
+        shown = [seen for t_ns, *seen in self._shown if start_ns <= t_ns <= end_ns]
         return not shown or self._proportions[exercise].fits(*map(np.array, zip(*shown, strict=True)))
 
     def _is_new(self, start_ns: int, end_ns: int) -> bool:
@@ -147,7 +150,7 @@ class TravelWatch:
         t_ns = tick.t_ns
         shown = as_read(np.array(joint_angles_now(tick.world)))
         self._depths.append((t_ns, self._depths_of(angles)))
-        self._shown.append((t_ns, shown, tick.visibility))
+        self._shown.append((t_ns, shown, tick.visibility, _height(tick.world)))
         depths = self._depths_of((1 - SHOWN) * angles + SHOWN * shown)
         while self._depths[0][0] < t_ns - self._kept_ns:
             self._depths.popleft()
@@ -219,7 +222,7 @@ class _Excursions:
 
 
 class _Proportion:
-    """Which joints an exercise turns far, and which it leaves free."""
+    """Which joints an exercise turns far, which it leaves free, and whether the body sinks."""
 
     def __init__(self, exercise: Exercise, min_visibility: float) -> None:
         self._min_visibility = min_visibility
@@ -227,23 +230,29 @@ class _Proportion:
         for (kind, _), curve in exercise.curves.items():
             turns.setdefault(kind, []).append(float(np.ptp(curve)))
         far = _MAIN * max((max(roles) for roles in turns.values()), default=0.0)
-        led = [] if "both" in exercise.variants else [kind for kind, roles in turns.items() if min(roles) >= far]
         self._own = _joints(kind for kind, roles in turns.items() if max(roles) >= far)
         self._free = _joints(kind for kind in KINDS if kind not in turns)
-        self._both = _joints(led)
-        self._least_rad = np.repeat([OTHER_SIDE * min(turns[kind]) for kind in led], 2)
+        self._sinks = "both" not in exercise.variants and min(turns.get(_KNEE, [0.0])) >= far
 
-    def fits(self, shown: NDArray[np.floating[Any]], visibility: NDArray[np.floating[Any]]) -> bool:
-        """Whether that may be a repetition. `shown`: (T, 12) rad, as the landmarks have them, with `visibility` (T, 33); what is
-        hidden speaks neither for it nor against it."""
-        low, high = np.percentile(shown, (5, 95), axis=0)
+    def fits(
+        self, shown: NDArray[np.floating[Any]], visibility: NDArray[np.floating[Any]], heights: NDArray[np.floating[Any]]
+    ) -> bool:
+        """Whether that may be a repetition; what is hidden says nothing. `shown`: (T, 12) rad, as the landmarks have them,
+        with `visibility` (T, 33); `heights`: (T,) m of the hips above the lower foot."""
+        low, high = np.percentile(shown, _RANGE, axis=0)
         seen = visibility.mean(axis=0)[_CORNERS].min(axis=1) >= self._min_visibility
-        turned = np.where(seen, high - low, math.nan)
-        if (turned[self._both] < self._least_rad).any():
+        lowest, highest = np.percentile(heights, _RANGE)
+        if self._sinks and seen[_joints([_KNEE])].all() and highest - lowest < SINKS * highest:
             return False
-        own = turned[self._own][seen[self._own]]
-        free = turned[self._free][seen[self._free]]
+        turned = high - low
+        own, free = turned[self._own][seen[self._own]], turned[self._free][seen[self._free]]
         return not own.size or not free.size or bool(free.max() <= FREE * own.max())
+
+
+def _height(world: NDArray[np.floating[Any]]) -> float:
+    """Of the hips above the lower ankle, m. `world`: (33, 3) m, y down."""
+    y = world[:, 1]
+    return float(y[_ANKLES].max() - y[_HIPS].mean())
 
 
 def _joints(kinds: Iterable[str]) -> list[int]:
