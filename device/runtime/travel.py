@@ -34,8 +34,8 @@ do otherwise, and the landmarks don't."""
 GATE, FAR = 0.45, 0.5
 """How far they must have gone in a repetition that anybody has found, and to which depth, where they are seen."""
 SINKS = 0.05
-"""Share of their height above the lower foot by which hips come down where one side leads and both knees bend: on a straight leg a
-lunge is a step. The knees don't tell: from the front, landmarks show one of them nearly straight."""
+"""Share of their height above the lower foot by which hips come down where one side leads and both knees bend: on a straight leg
+a lunge is a step. The knees don't tell: from the front, landmarks show one of them nearly straight."""
 FREE = 1.75
 """How many times as far as an exercise's own joints those may turn that it leaves free: in pull-ups arms turn, and legs swing."""
 
