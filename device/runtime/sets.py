@@ -39,9 +39,11 @@ TRUNK_SLACK = math.radians(15)
 JOINT_SLACK = math.radians(10)
 """Slack of the entry pose's joints, for the model's error."""
 
+JOINTS_OF = {kind: (JOINT[f"left_{kind}"], JOINT[f"right_{kind}"]) for kind in KINDS}
+"""Both sides' joints of each kind, left first."""
+
 _ARM = ("elbow", "shoulder")
-_SIDES = {kind: (JOINT[f"left_{kind}"], JOINT[f"right_{kind}"]) for kind in KINDS}
-_LANDMARKS = [[(JOINTS[i].a, JOINTS[i].b, JOINTS[i].c) for i in _SIDES[kind]] for kind in KINDS]
+_LANDMARKS = [[(JOINTS[i].a, JOINTS[i].b, JOINTS[i].c) for i in JOINTS_OF[kind]] for kind in KINDS]
 _ENTER, _LEAVE = 0.6, 0.4
 _TIME_CONSTANT_S = 0.35
 _GLITCH_NS = NS_PER_S
@@ -87,8 +89,8 @@ class SetKeeper:
     A repetition belongs to the class with the highest mean probability over it. The first one of a set must begin with the trunk
     as in the exercise's entry pose. It opens the set at once when the class is sure and the joints were in that pose, too, else
     the next ones of the same class confirm it (EVIDENCE), some repetitions late; what nobody could name between two that follow
-    each other is one of them. Within a set a repetition counts unless something else is clearly more likely (OTHER, NOTHING), so
-    a short glitch neither splits the set nor loses a repetition, or it comes far sooner than the ones before it (TOO_SOON);
+    each other is one of them. Within a set a repetition counts unless it comes far sooner than the ones before it (TOO_SOON) or
+    something else is clearly more likely (OTHER, NOTHING), so a short glitch neither splits the set nor loses a repetition;
     another exercise ends the set when its second repetition follows, or the set's pause runs out. The exercise's joints must be
     visible (best side, mean over the ticks with a pose). With bands alone that gate is open, but a set of an exercise whose sides
     do different things begins only where both sides' bands are felt: of a shin that leans, nobody knows what the other leg does.
@@ -184,9 +186,11 @@ class SetKeeper:
         counts and closes, in order, which may be nothing yet; None where it is none of ours."""
         began = self._began if began is None else began
         name, confidence = self.belongs(began)
-        if name == NONE and self._set == NONE and self._pending and self._means(began)[-1] < NOTHING:
-            self._between.append((start_ns, end_ns, began))
-        if name == NONE or not self._is_visible(name, began):
+        if name == NONE:
+            if self._pending and self._means(began)[-1] < NOTHING:
+                self._between.append((start_ns, end_ns, began))
+            return None
+        if not self._is_visible(name, began):
             return None
         if name != self._set and not self._may_begin(name, began):
             return None
@@ -347,7 +351,7 @@ def joints_entered(entry: EntryPose, angles: Sequence[float], seen: Sequence[boo
     for kind, low, high in entry.joints:
         if not seen[KINDS.index(kind)]:
             continue
-        left, right = _SIDES[kind]
+        left, right = JOINTS_OF[kind]
         lowest, highest = low - JOINT_SLACK, high + JOINT_SLACK
         if not (lowest <= angles[left] <= highest or lowest <= angles[right] <= highest):
             return False

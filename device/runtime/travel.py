@@ -12,9 +12,9 @@ Who moves something else does another exercise, whatever the network takes it fo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ from device.config import RepsConfig
 from device.exercises import CURVE_POINTS, KINDS, Exercise
 from device.messages import NS_PER_S, Tick
 from device.runtime.rhythm import Rhythm
-from device.runtime.sets import Mark
-from device.skeleton import JOINT, JOINTS, NODE, as_read, joint_angles_now
+from device.runtime.sets import JOINTS_OF, Mark
+from device.skeleton import JOINTS, NODE, as_read, joint_angles_now, mid_hip
 
 PROMINENCE = 0.5
 """How far the joints have to go out and come back, as a share of the standard movement."""
@@ -48,7 +48,7 @@ _WITHOUT_THE_END = 0.6
 _MAIN = 0.5
 _RANGE = (5, 95)
 _KNEE = "knee"
-_HIPS, _ANKLES = ([NODE[f"{side}_{part}"] for side in ("left", "right")] for part in ("hip", "ankle"))
+_ANKLES = [NODE["left_ankle"], NODE["right_ankle"]]
 _CORNERS = np.array([(joint.a, joint.b, joint.c) for joint in JOINTS])
 
 
@@ -73,6 +73,17 @@ class Travelled:
         return self.end_ns + max(_HOLD_NS, round(_HOLD_SHARE * (self.end_ns - self.start_ns)))
 
 
+class _Look(NamedTuple):
+    """A tick with a pose. `depths`: how far along its way each exercise is; `shown`: (12,) rad, as the landmarks have them, with
+    `visibility` (33,) and `world` (33, 3) m."""
+
+    t_ns: int
+    depths: list[float]
+    shown: NDArray[np.floating[Any]]
+    visibility: NDArray[np.floating[Any]]
+    world: NDArray[np.floating[Any]]
+
+
 class TravelWatch:
     """Follows the joints of all `exercises`, tick by tick, and says which excursions the phase has missed."""
 
@@ -85,8 +96,7 @@ class TravelWatch:
         self._offsets = np.array([offset for _, offset in lines])
         sizes = [len(exercise.variants) for exercise in exercises.values()]
         self._firsts = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, dtype=np.int64)
-        self._depths: deque[tuple[int, list[float]]] = deque()
-        self._shown: deque[tuple[int, NDArray[np.floating[Any]], NDArray[np.floating[Any]], float]] = deque()
+        self._looks: deque[_Look] = deque()
         self._proportions = {name: _Proportion(exercise, config.min_visibility) for name, exercise in exercises.items()}
         self._min_ns = round(config.min_period_s * NS_PER_S)
         self._kept_ns = round(config.max_period_s * NS_PER_S)
@@ -131,30 +141,28 @@ class TravelWatch:
         if len(within) > 1:
             return False
         at = [*self._finders].index(exercise)
-        depths = [depths[at] for t_ns, depths in self._depths if t_ns >= start_ns]
-        if not depths or not self._seen(end_ns):
+        looks = [look for look in self._looks if look.t_ns >= start_ns]
+        if not looks or not self._seen(end_ns):
             return True
+        depths = [look.depths[at] for look in looks]
         if max(depths) - min(depths) < GATE or max(depths) < FAR:
             return False
-        shown = [seen for t_ns, *seen in self._shown if start_ns <= t_ns <= end_ns]
-        return not shown or self._proportions[exercise].fits(*map(np.array, zip(*shown, strict=True)))
+        return self._proportions[exercise].fits([look for look in looks if look.t_ns <= end_ns])
 
     def _is_new(self, start_ns: int, end_ns: int) -> bool:
         return self._taken_ns <= start_ns + _OVERLAP * (end_ns - start_ns)
 
     def _seen(self, t_ns: int) -> bool:
         """Whether the joints were just seen."""
-        return len(self._depths) > 0 and self._depths[-1][0] >= t_ns - _GAP_NS
+        return len(self._looks) > 0 and self._looks[-1].t_ns >= t_ns - _GAP_NS
 
     def _watch_joints(self, tick: Tick, angles: NDArray[np.floating[Any]], mark: Callable[[], Mark]) -> None:
         t_ns = tick.t_ns
         shown = as_read(np.array(joint_angles_now(tick.world)))
-        self._depths.append((t_ns, self._depths_of(angles)))
-        self._shown.append((t_ns, shown, tick.visibility, _height(tick.world)))
+        self._looks.append(_Look(t_ns, self._depths_of(angles), shown, tick.visibility, tick.world))
         depths = self._depths_of((1 - SHOWN) * angles + SHOWN * shown)
-        while self._depths[0][0] < t_ns - self._kept_ns:
-            self._depths.popleft()
-            self._shown.popleft()
+        while self._looks[0].t_ns < t_ns - self._kept_ns:
+            self._looks.popleft()
         for (name, finder), depth in zip(self._finders.items(), depths, strict=True):
             done = finder.step(t_ns, depth, mark)
             if done is not None:
@@ -234,16 +242,16 @@ class _Proportion:
         self._free = _joints(kind for kind in KINDS if kind not in turns)
         self._sinks = "both" not in exercise.variants and min(turns.get(_KNEE, [0.0])) >= far
 
-    def fits(
-        self, shown: NDArray[np.floating[Any]], visibility: NDArray[np.floating[Any]], heights: NDArray[np.floating[Any]]
-    ) -> bool:
-        """Whether that may be a repetition; what is hidden says nothing. `shown`: (T, 12) rad, as the landmarks have them,
-        with `visibility` (T, 33); `heights`: (T,) m of the hips above the lower foot."""
-        low, high = np.percentile(shown, _RANGE, axis=0)
-        seen = visibility.mean(axis=0)[_CORNERS].min(axis=1) >= self._min_visibility
-        lowest, highest = np.percentile(heights, _RANGE)
-        if self._sinks and seen[_joints([_KNEE])].all() and highest - lowest < SINKS * highest:
-            return False
+    def fits(self, looks: Sequence[_Look]) -> bool:
+        """Whether that may be a repetition; what is hidden says nothing, nor do no looks."""
+        if not looks:
+            return True
+        seen = np.mean([look.visibility for look in looks], axis=0)[_CORNERS].min(axis=1) >= self._min_visibility
+        if self._sinks and seen[_joints([_KNEE])].all():
+            low, high = np.percentile([_height(look.world) for look in looks], _RANGE)
+            if high - low < SINKS * high:
+                return False
+        low, high = np.percentile([look.shown for look in looks], _RANGE, axis=0)
         turned = high - low
         own, free = turned[self._own][seen[self._own]], turned[self._free][seen[self._free]]
         return not own.size or not free.size or bool(free.max() <= FREE * own.max())
@@ -251,13 +259,12 @@ class _Proportion:
 
 def _height(world: NDArray[np.floating[Any]]) -> float:
     """Of the hips above the lower ankle, m. `world`: (33, 3) m, y down."""
-    y = world[:, 1]
-    return float(y[_ANKLES].max() - y[_HIPS].mean())
+    return float(world[_ANKLES, 1].max() - mid_hip(world)[1])
 
 
 def _joints(kinds: Iterable[str]) -> list[int]:
     """Both sides' joints of `kinds`."""
-    return [JOINT[f"{side}_{kind}"] for kind in kinds for side in ("left", "right")]
+    return [joint for kind in kinds for joint in JOINTS_OF[kind]]
 
 
 def _line(standard: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], float]:
